@@ -1,0 +1,1 @@
+"""One file per thing outside: core values in, core values out."""

@@ -1,0 +1,113 @@
+"""Reads the TOML that people write: one line for each mistake, with file, key and what to do."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.core.outcome import BadDocument, Refused
+
+Value = TypeVar("Value")
+
+WRITTEN: Mapping[str, str] = {"from": "start", "to": "end"}
+"""Keys of the file that are no names in Python, and what the fields are called instead."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file as a dictionary. Raises BadDocument for a file that is not TOML, Refused for one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except tomllib.TOMLDecodeError as error:
+        raise BadDocument(file=str(path), key="", problem=f"not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise BadDocument(file=str(path), key="", problem="not UTF-8 text", remedy="save it as UTF-8") from error
+    except OSError as error:
+        message = f"{path}: cannot be read ({error.strerror})"
+        raise Refused(message) from error
+
+
+def parse(path: Path, document: Mapping[str, Any], shape: type[Value]) -> Value:
+    """The document as a value of that shape. Raises BadDocument for the first mistake."""
+    for key, problem, remedy in _unknown_keys(document, shape, ""):
+        raise BadDocument(file=str(path), key=key, problem=problem, remedy=remedy)
+    try:
+        return TypeAdapter(shape).validate_python(_renamed(document))
+    except ValidationError as error:
+        raise _explained(path, error, shape) from error
+
+
+def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """A remedy that names the nearest known word, or all of them when none is near."""
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {WRITTEN.get(key, key): _renamed(each) for key, each in value.items()}
+    return [_renamed(each) for each in value] if isinstance(value, list) else value
+
+
+def _unknown_keys(value: Any, shape: Any, place: str) -> Iterator[tuple[str, str, str]]:
+    """Keys that no field takes, with where they stand and the nearest known one."""
+    if isinstance(value, list):
+        inner = next((each for each in get_args(shape) if each is not Ellipsis), Any)
+        for number, each in enumerate(value, start=1):
+            yield from _unknown_keys(each, inner, f"{place}[{number}]")
+    if not isinstance(value, Mapping):
+        return
+    if get_origin(shape) is UnionType:
+        shape = next((each for each in get_args(shape) if is_dataclass(each)), shape)
+    if is_dataclass(shape) and isinstance(shape, type):
+        yield from _unknown_fields(value, shape, place)
+    elif get_origin(shape) is not None:
+        for key, each in value.items():
+            yield from _unknown_keys(each, get_args(shape)[-1], f"{place}.{key}" if place else key)
+
+
+def _unknown_fields(value: Mapping[str, Any], shape: type[Any], place: str) -> Iterator[tuple[str, str, str]]:
+    hints = get_type_hints(shape)
+    written = {field: key for key, field in WRITTEN.items()}
+    known = [written.get(field.name, field.name) for field in fields(shape)]
+    for key, each in value.items():
+        where = f"{place}.{key}" if place else key
+        if key not in known:
+            yield where, "unknown key", nearest(key, known)
+        else:
+            yield from _unknown_keys(each, hints[WRITTEN.get(key, key)], where)
+
+
+def _explained(path: Path, error: ValidationError, shape: type[Any]) -> BadDocument:
+    first = error.errors(include_url=False, include_input=False)[0]
+    known = _field_names(shape)
+    written = {field: key for key, field in WRITTEN.items()}
+    parts = [
+        f"[{part + 1}]" if isinstance(part, int) else f".{written.get(part, part)}"
+        for part in first["loc"]
+        # A union adds the names of its types to the place; no person wrote those.
+        if isinstance(part, int) or part in known or first["loc"].index(part) < 1
+    ]
+    problem = {"missing": "is missing", "missing_argument": "is missing", "missing_keyword_only_argument": "is missing"}
+    text = problem.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
+    return BadDocument(file=str(path), key="".join(parts).lstrip("."), problem=text)
+
+
+def _field_names(shape: Any) -> set[str]:
+    found: set[str] = set()
+    pending = [shape]
+    while pending:
+        each = pending.pop()
+        pending.extend(get_args(each))
+        if is_dataclass(each) and isinstance(each, type):
+            hints = get_type_hints(each)
+            found |= set(hints)
+            pending.extend(hints.values())
+    return found

@@ -1,0 +1,236 @@
+"""Carries out statements online: both locks within the budget or not at all, and the record in the same transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+
+import psycopg
+from psycopg import sql
+
+from orchestrator.adapters.ddl import lock_table
+from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.postgres import Connection, Server, plain_line, statement
+from orchestrator.core.backoff import full_jitter
+from orchestrator.core.journal import Event, LockAttemptFailed, NotificationQueued, StatementDone, StatementUndone
+from orchestrator.core.locks import CONFLICTS, SECOND_LOCK_MS, Lock, LockOrder
+from orchestrator.core.outcome import HeldBack, LockUnavailable, StatementRejected
+from orchestrator.core.plan import Statement
+
+LOCK_ERRORS = frozenset({"55P03", "40P01", "40001"})
+"""lock_not_available, deadlock_detected, serialization_failure: another attempt may succeed."""
+
+CANCELLED = "57014"
+PRISMA_LOCK = 72707369
+"""The advisory lock that Prisma's migrate takes; holding it keeps a concurrent `migrate deploy` out."""
+
+FIRST_DELAY_MS = 50.0
+LONGEST_DELAY_MS = 2000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What one transaction does: its locks, its statements, and the event that tells of it."""
+
+    id: str
+    locks: tuple[Lock, ...]
+    statements: tuple[str, ...]
+    lock_timeout_ms: int
+    statement_timeout_ms: int
+    event: Callable[[int, float, float], Event]
+
+    @property
+    def blocks_writers(self) -> bool:
+        return any(lock.blocks_writers for lock in self.locks)
+
+
+@dataclass(slots=True, kw_only=True)
+class OnlineExecutor:
+    """Executes plans against one target. Budget in ms, `give_up_after_s` in s per statement."""
+
+    server: Server
+    journal: RunJournal
+    budget_ms: int
+    give_up_after_s: float
+    random: Random = field(default_factory=Random)
+    order: LockOrder = field(default_factory=LockOrder)
+    _connection: Connection | None = None
+
+    @contextmanager
+    def opened(self, step: str) -> Iterator[None]:
+        """Hold a connection, and Prisma's lock on it, while statements run. Raises HeldBack when Prisma runs."""
+        with self.server.session(step) as connection:
+            row = connection.execute("select pg_try_advisory_lock(%s) as granted", (PRISMA_LOCK,)).fetchone()
+            if not (row and row["granted"]):
+                message = "another migration runner holds advisory lock 72707369: wait for it, then run again"
+                raise HeldBack(message)
+            self._connection = connection
+            try:
+                yield
+            finally:
+                self._connection = None
+
+    def execute(self, planned: Statement) -> None:
+        """Do it and record it. Raises StatementRejected, HeldBack."""
+        self._carry_out(
+            _Work(
+                id=planned.id,
+                locks=planned.locks,
+                statements=(planned.sql,),
+                lock_timeout_ms=planned.lock_timeout_ms,
+                statement_timeout_ms=planned.statement_timeout_ms,
+                event=lambda attempts, duration, blocked: StatementDone(
+                    id=planned.id,
+                    relation=planned.relation,
+                    sql=planned.sql,
+                    attempts=attempts,
+                    duration_ms=duration,
+                    blocked_ms=blocked,
+                ),
+            )
+        )
+
+    def undo(self, planned: Statement, *, of: str) -> None:
+        """Walk it back and record that. Raises StatementRejected, HeldBack."""
+        self._carry_out(
+            _Work(
+                id=planned.id,
+                locks=planned.undo_locks,
+                statements=planned.undo,
+                lock_timeout_ms=self.budget_ms,
+                statement_timeout_ms=self.budget_ms,
+                event=lambda attempts, duration, blocked: StatementUndone(
+                    id=planned.id,
+                    relation=planned.relation,
+                    of=of,
+                    sql=planned.undo,
+                    attempts=attempts,
+                    duration_ms=duration,
+                    blocked_ms=blocked,
+                ),
+            )
+        )
+
+    def _carry_out(self, work: _Work) -> None:
+        began = time.monotonic()
+        delays = full_jitter(first_ms=FIRST_DELAY_MS, most_ms=LONGEST_DELAY_MS, random=self.random)
+        for attempt, delay in enumerate(delays, start=1):
+            try:
+                self._attempt(work, attempt)
+            except LockUnavailable as error:
+                self._tell(work, attempt, error)
+                if time.monotonic() - began > self.give_up_after_s:
+                    message = f"{work.id}: no lock within {self.give_up_after_s} s ({attempt} attempts): {error}"
+                    raise HeldBack(message) from error
+                time.sleep(delay / 1000)
+            else:
+                return
+
+    def _attempt(self, work: _Work, attempt: int) -> None:
+        """One transaction: settings, locks, statements, and the journal's row last, because its lock is shared."""
+        connection = self._open_connection()
+        locks = self.order.arrange(work.locks)
+        started = time.perf_counter()
+        try:
+            with connection.transaction():
+                self._take_locks(connection, work, locks)
+                for text in work.statements:
+                    connection.execute(text.encode())
+                elapsed = _ms_since(started)
+                blocked = elapsed if work.blocks_writers else 0.0
+                event = work.event(attempt, elapsed, blocked)
+                entry = self.journal.append(connection, event)
+        except psycopg.Error as error:
+            raise self._explained(error, work) from error
+        self.journal.publish(entry, event)
+
+    def _take_locks(self, connection: Connection, work: _Work, locks: tuple[Lock, ...]) -> None:
+        """Settings and locks. The second lock gets what the first left over, and never more than it should need."""
+        started = time.perf_counter()
+        # The commit of short DDL must not wait for a standby while it holds locks; the run's last event does that.
+        _configure(connection, work.lock_timeout_ms, work.statement_timeout_ms, synchronous_commit="local")
+        if not work.blocks_writers:
+            return
+        for position, lock in enumerate(locks):
+            left = max(1, int(work.lock_timeout_ms - _ms_since(started)))
+            wait = min(left, SECOND_LOCK_MS) if position else left
+            _configure(connection, wait, work.statement_timeout_ms)
+            try:
+                connection.execute(lock_table(lock))
+            except psycopg.Error:
+                if position:
+                    self.order.flip(locks)
+                raise
+        left = max(1, int(work.lock_timeout_ms - _ms_since(started)))
+        _configure(connection, left, max(left, 10))
+
+    def _explained(self, error: psycopg.Error, work: _Work) -> Exception:
+        """What an error means: try again, give up on this statement, or stop here."""
+        code = error.sqlstate or ""
+        ours = code == CANCELLED and "statement timeout" in str(error)
+        if code in LOCK_ERRORS or ours:
+            table = ", ".join(str(lock.table) for lock in work.locks)
+            return LockUnavailable(plain_line(error), sqlstate=code, table=table)
+        if code == CANCELLED:
+            return HeldBack(f"{work.id}: cancelled by an administrator; nothing of it was kept")
+        if not code or code.startswith(("08", "57P")):
+            return HeldBack(
+                f"{work.id}: connection lost ({plain_line(error)}); run again, the database tells how far it came"
+            )
+        return StatementRejected(plain_line(error), sqlstate=code)
+
+    def _tell(self, work: _Work, attempt: int, error: LockUnavailable) -> None:
+        """Journal the 1st, 2nd, 4th, 8th … failure: a long wait must not fill the ledger."""
+        if attempt & (attempt - 1):
+            return
+        blocker = self._blocker(work)
+        self.journal.record(
+            LockAttemptFailed(
+                statement=work.id, attempt=attempt, table=error.table, sqlstate=error.sqlstate, blocker=blocker
+            )
+        )
+        if attempt == 1:
+            self.journal.record(NotificationQueued(topic="blocked", about=f"{work.id}: {blocker}"))
+
+    def _blocker(self, work: _Work) -> str:
+        modes = sorted({f"{mode.title().replace(' ', '')}Lock" for lock in work.locks for mode in CONFLICTS[lock.mode]})
+        found = (
+            self._open_connection()
+            .execute(
+                statement("blockers"),
+                {
+                    "schemas": [lock.table.schema for lock in work.locks],
+                    "names": [lock.table.name for lock in work.locks],
+                    "modes": modes,
+                },
+            )
+            .fetchone()
+        )
+        if found is None:
+            return "nobody any more"
+        who = f"pid {found['pid']}" if found["pid"] else "a prepared transaction"
+        return (
+            f"{who} ({found['usename']}, {found['application'] or 'no name'}, {found['state']}, {found['age_s']} s old)"
+        )
+
+    def _open_connection(self) -> Connection:
+        if self._connection is None:
+            message = "the executor is used outside of opened()"
+            raise RuntimeError(message)
+        return self._connection
+
+
+def _configure(connection: Connection, lock_timeout_ms: int, statement_timeout_ms: int, **more: str) -> None:
+    settings = {"lock_timeout": str(lock_timeout_ms), "statement_timeout": str(statement_timeout_ms), **more}
+    calls = sql.SQL(", ").join(
+        sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
+        for name, value in settings.items()
+    )
+    connection.execute(sql.SQL("select {}").format(calls))
+
+
+def _ms_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

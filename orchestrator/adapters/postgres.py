@@ -1,0 +1,180 @@
+"""Connections to a PostgreSQL server, and what a failed one means to the person who typed the command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import DictRow, dict_row
+
+from orchestrator.core.inventory import Secret
+from orchestrator.core.outcome import CannotConnect, OrchestratorError, Refused
+
+Connection = psycopg.Connection[DictRow]
+
+CONNECT_TIMEOUT_S = 5
+APPLICATION_NAME_LIMIT = 63
+TRANSACTION_TIMEOUT_SINCE = 170000
+
+SESSION: Mapping[str, str] = {
+    # A row that a policy hides would be missed by a count; off turns that into an error.
+    "row_security": "off",
+    # Timeouts set for the role or the database are not ours to live with; each statement sets its own.
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": "5000",
+    "client_min_messages": "warning",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+}
+
+HINTS: tuple[tuple[str, str], ...] = (
+    ("password authentication failed", "check user and password in {source}"),
+    ("no password supplied", "put the password into {source} or a .pgpass file"),
+    ('database ".*" does not exist', "check the database name in {source}"),
+    ('role ".*" does not exist', "check the user in {source}"),
+    ("connection refused", "is the server running, and are host and port right?"),
+    ("timeout|timed out", "no answer within {timeout} s: check host, port and firewall"),
+    ("translate host name|name or service not known|resolve", "check the host name in {source}"),
+    ("unsupported startup parameter", "this is a transaction pooler: connect to the server itself"),
+    ("too many (clients|connections)|connection slots", "the server has no free connection: try later"),
+    ("no pg_hba.conf entry", "the server does not let this host in: ask for an entry in pg_hba.conf"),
+    ("definition of service", "check the name in pg_service.conf"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A database as it is reached: every connection of ours comes from here.
+
+    `source` says where the URL came from, for messages; `run` goes into application_name.
+    """
+
+    environment: str
+    url: Secret
+    source: str
+    run: str
+    role: str | None = None
+    read_only: bool = False
+
+    def parameters(self) -> dict[str, Any]:
+        """The URL as libpq's parameters. Raises Refused when it cannot be parsed; the message never holds it."""
+        try:
+            return dict(conninfo_to_dict(self.url.reveal()))
+        except psycopg.ProgrammingError as error:
+            message = (
+                f"{self.environment}: the URL from {self.source} cannot be parsed (postgresql://user@host/database)"
+            )
+            raise Refused(message) from error
+
+    @property
+    def place(self) -> str:
+        """Database, host and port, for messages."""
+        known = self.parameters()
+        host = known.get("host") or known.get("hostaddr") or "local socket"
+        name = known.get("dbname") or known.get("user") or known.get("service") or "the default database"
+        return f"{name} at {host}:{known.get('port') or 5432}"
+
+    def connect(self, step: str, *, database: str | None = None, read_only: bool | None = None) -> Connection:
+        """An open connection in autocommit mode, read-only where the server or the caller asks for it.
+
+        Raises CannotConnect with one line that says what is wrong and what to do, within 5 s.
+        """
+        reading = self.read_only if read_only is None else (read_only or self.read_only)
+        try:
+            connection = psycopg.connect(
+                self._conninfo(step, database, reading=reading), autocommit=True, row_factory=dict_row
+            )
+        except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+            raise CannotConnect(self._explain(error)) from None
+        self._settle(connection, reading=reading)
+        return connection
+
+    @contextmanager
+    def session(self, step: str, *, database: str | None = None, read_only: bool | None = None) -> Iterator[Connection]:
+        """A connection that is closed at the end of the block."""
+        with self.connect(step, database=database, read_only=read_only) as connection:
+            yield connection
+
+    def _conninfo(self, step: str, database: str | None, *, reading: bool) -> str:
+        known = self.parameters()
+        session = {**SESSION, "default_transaction_read_only": "on" if reading else "off"}
+        session |= {"role": self.role} if self.role else {}
+        options = [known.get("options") or "", *(f"-c {key}={_escaped(value)}" for key, value in session.items())]
+        changes: dict[str, Any] = {
+            "options": " ".join(filter(None, options)),
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": f"orchestrator/{self.run}/{step}"[:APPLICATION_NAME_LIMIT],
+        }
+        changes |= {"dbname": database} if database else {}
+        return make_conninfo(self.url.reveal(), **changes)
+
+    def _settle(self, connection: Connection, *, reading: bool) -> None:
+        """Make sure that the settings arrived: a pooler may drop them, and a read-only run would then write."""
+        try:
+            row = connection.execute("select current_setting('default_transaction_read_only') as value").fetchone()
+            if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
+                connection.execute("set transaction_timeout = 0")
+        except psycopg.Error as error:
+            connection.close()
+            raise CannotConnect(self._explain(error)) from None
+        if row is None or row["value"] != ("on" if reading else "off"):
+            connection.close()
+            message = f"{self.environment}: settings sent to {self.place} were dropped on the way"
+            raise CannotConnect(f"{message}: this is a transaction pooler: connect to the server itself")
+
+    def _explain(self, error: Exception) -> str:
+        text = plain_line(error)
+        pooler = "" if "options" not in text else text
+        for pattern, hint in HINTS:
+            if re.search(pattern, text, re.IGNORECASE) or (pooler and re.search(pattern, pooler)):
+                advice = hint.format(source=self.source, timeout=CONNECT_TIMEOUT_S)
+                return self._scrubbed(f"{self.environment}: cannot connect to {self.place}: {text} ({advice})")
+        return self._scrubbed(f"{self.environment}: cannot connect to {self.place}: {text}")
+
+    def _scrubbed(self, text: str) -> str:
+        password = self.parameters().get("password")
+        return text.replace(str(password), "***") if password else text
+
+
+def _escaped(value: str) -> str:
+    """A value for libpq's `options`, where a backslash protects spaces and backslashes."""
+    return re.sub(r"([\\ ])", r"\\\1", value)
+
+
+def plain_line(error: Exception) -> str:
+    """The last thing libpq or the server said, on one line and without its severity word."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return error.diag.message_primary
+    text = next((line for line in reversed(lines) if "failed:" in line or "FATAL" in line), lines[0] if lines else "")
+    text = re.sub(r"^.*(?:failed: |FATAL:\s+)", "", text)
+    return text.removeprefix("ERROR:").strip() or type(error).__name__
+
+
+@cache
+def statement(name: str) -> sql.SQL:
+    """The SQL file of that name in `adapters/sql`, such as `probes/rights`."""
+    text = files("orchestrator.adapters").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    return sql.SQL(text)
+
+
+@contextmanager
+def plainly(doing: str) -> Iterator[None]:
+    """Turn what the server refuses inside the block into one line. Raises OrchestratorError."""
+    try:
+        yield
+    except psycopg.Error as error:
+        message = f"{doing}: {plain_line(error)}"
+        raise OrchestratorError(message) from error

@@ -1,0 +1,136 @@
+"""Asks the world the questions of the preflight list; what cannot be found out comes back as such, never as a pass."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import psycopg
+
+from orchestrator.adapters.identity import Others
+from orchestrator.adapters.postgres import Connection, Server, plain_line, statement
+from orchestrator.core.checks import Answer, Row
+from orchestrator.core.contract import Contract
+from orchestrator.core.inventory import Backup
+from orchestrator.core.outcome import OrchestratorError
+
+PROBE_TIMEOUT_MS = 10_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Probes:
+    """One preflight's questions, on one read-only connection. `check_tools` raises when the backup cannot be taken."""
+
+    server: Server
+    contract: Contract
+    others: Others
+    backup: Backup
+    check_tools: Callable[[int], str]
+    _connection: Connection | None = None
+    _oids: dict[str, list[int]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        """Connect and look the tables up. Raises CannotConnect."""
+        self._connection = self.server.connect("preflight", read_only=True)
+        self._connection.execute(f"set statement_timeout = {PROBE_TIMEOUT_MS}".encode())
+        self._oids = self._tables(self._connection)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        if self._connection:
+            self._connection.close()
+
+    def ask(self, probe: str) -> Answer:
+        """The rows of a probe, or why it could not be answered."""
+        special: dict[str, Callable[[Connection], Iterable[Row]]] = {
+            "identity": self.others.rows,
+            "pooler": self._pooler,
+            "encryption": self._encryption,
+            "backup": self._backup,
+        }
+        connection = self._connection
+        if connection is None:
+            return Answer(problem="not connected")
+        try:
+            if probe in special:
+                return Answer(rows=tuple(special[probe](connection)))
+            return Answer(rows=tuple(connection.execute(statement(f"probes/{probe}"), self._oids).fetchall()))
+        except psycopg.Error as error:
+            return Answer(problem=f"could not be found out: {plain_line(error)}")
+        except OrchestratorError as error:
+            return Answer(problem=f"could not be found out: {error}")
+
+    def _tables(self, connection: Connection) -> dict[str, list[int]]:
+        sides = [(each.table, "child") for each in self.contract.promised]
+        sides += [(each.referenced, "parent") for each in self.contract.promised]
+        rows = connection.execute(
+            statement("table_oids"),
+            {
+                "schemas": [name.schema for name, _ in sides],
+                "names": [name.name for name, _ in sides],
+                "sides": [side for _, side in sides],
+            },
+        ).fetchall()
+        return {
+            "tables": sorted({row["oid"] for row in rows}),
+            "children": sorted({row["oid"] for row in rows if row["side"] == "child"}),
+            "parents": sorted({row["oid"] for row in rows if row["side"] == "parent"}),
+        }
+
+    def _pooler(self, first: Connection) -> Iterable[Row]:
+        """First asks its process, second opens a transaction and asks, first asks again: a pooler hands one to both."""
+        with self.server.session("pooler", read_only=True) as second:
+            before = _pid(first)
+            with second.transaction():
+                theirs = _pid(second)
+                again = _pid(first)
+        if theirs in {before, again}:
+            return [{"pooled": True, "observed": f"two connections share server process {theirs}"}]
+        moved = before != again
+        return [{"pooled": moved, "observed": f"one connection moved from server process {before} to {again}"}]
+
+    def _encryption(self, _: Connection) -> Iterable[Row]:
+        known = self.server.parameters()
+        host = str(known.get("host") or known.get("hostaddr") or "local socket")
+        return [{"sslmode": known.get("sslmode") or "prefer", "host": host, "loopback": _loopback(host)}]
+
+    def _backup(self, connection: Connection) -> Iterable[Row]:
+        if self.backup.mode == "none":
+            return [{"problem": None, "text": "no backup is taken (backup.mode = none)"}]
+        if self.backup.mode == "external":
+            return [{"problem": None, "text": f"external: {self.backup.command}"}]
+        row = connection.execute("select pg_database_size(current_database()) as bytes").fetchone()
+        size = int(row["bytes"]) if row else 0
+        rows: list[Row] = [self._disk(size)]
+        try:
+            rows.append({"problem": None, "text": self.check_tools(connection.info.server_version // 10000)})
+        except OrchestratorError as error:
+            rows.append({"problem": str(error), "text": ""})
+        return rows
+
+    def _disk(self, size: int) -> Row:
+        folder = Path(self.backup.directory).expanduser().absolute()
+        while not folder.exists():
+            folder = folder.parent
+        usage = shutil.disk_usage(folder)
+        text = f"{usage.free // 2**20} MiB free in {self.backup.directory}, database {size // 2**20} MiB"
+        return {"problem": None if usage.free > size else f"not enough room: {text}", "text": text}
+
+
+def _pid(connection: Connection) -> int:
+    row = connection.execute("select pg_backend_pid() as pid").fetchone()
+    return int(row["pid"]) if row else 0
+
+
+def _loopback(host: str) -> bool:
+    if host in {"localhost", "local socket"} or host.startswith("/"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,120 @@
+"""The folder `runs/`: a copy of each run's journal, what must not leave this machine, and the reports."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from orchestrator.adapters import events
+from orchestrator.core.journal import Entry, Event, entry_hash
+from orchestrator.core.outcome import Refused
+from orchestrator.core.ports import Orphans
+from orchestrator.core.run import Run
+
+JOURNAL = "journal.jsonl"
+SAMPLES = "samples.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFolder:
+    """The folder of one run below `runs/`; made when something is first written, readable by its owner only."""
+
+    root: Path
+    run: str
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.root / self.run
+
+    def file(self, name: str) -> Path:
+        """A file in it, its folder made. Raises Refused when the folder cannot be written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            message = f"{self.path}: cannot be written ({error.strerror}); choose another folder with --runs"
+            raise Refused(message) from error
+        return self.path / name
+
+    def append(self, name: str, line: str) -> None:
+        """Append a line and bring it to disk."""
+        with self.file(name).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def entries(self) -> Iterator[Entry]:
+        """The copy of the journal, as far as it was written."""
+        path = self.path / JOURNAL
+        if path.exists():
+            with path.open(encoding="utf-8") as file:
+                yield from events.read_lines(file)
+
+    def samples(self) -> Mapping[str, list[Mapping[str, str | None]]]:
+        """The sampled orphan keys per relation that are kept on this machine only; the latest count of each."""
+        path = self.path / SAMPLES
+        found: dict[str, list[Mapping[str, str | None]]] = {}
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                document = json.loads(line)
+                found[document["relation"]] = document["sample"]
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """Keeps sampled keys as the policy says: on this machine, in the ledger too, or nowhere."""
+
+    folder: RunFolder
+    policy: str
+
+    def keep(self, found: Orphans) -> tuple[Mapping[str, str | None], ...]:
+        """Keep a sample; what may enter the ledger comes back."""
+        if found.sample and self.policy != "nowhere":
+            document = {"relation": found.relation.id, "sample": found.sample}
+            self.folder.append(SAMPLES, json.dumps(document, ensure_ascii=False))
+        return found.sample if self.policy == "everywhere" else ()
+
+
+@dataclass(slots=True, kw_only=True)
+class FileJournal:
+    """The journal of a run that has no ledger: refused before the first change, a dry run, or a task that reads."""
+
+    folder: RunFolder
+    actor: str
+    clock: Callable[[], datetime]
+    run: Run = field(init=False)
+    entries: list[Entry] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing."""
+        self.run = Run(self.folder.run)
+
+    def record(self, event: Event) -> None:
+        """Append one event to the file."""
+        kind, data = events.encode(event)
+        at, seq, previous = self.clock(), self.run.count + 1, self.run.head
+        digest = entry_hash(previous=previous, run=self.run.id, seq=seq, at=at, actor=self.actor, kind=kind, data=data)
+        entry = Entry(
+            run=self.run.id,
+            seq=seq,
+            at=at,
+            actor=self.actor,
+            kind=kind,
+            data=data,
+            previous=previous,
+            hash=digest,
+        )
+        self.folder.append(JOURNAL, events.to_line(entry))
+        self.entries.append(entry)
+        events.take(self.run, entry)
+
+
+def all_runs(root: Path) -> Iterator[RunFolder]:
+    """Every run that left a journal below a folder, oldest first: a run's id begins with its time."""
+    for path in sorted(root.glob(f"*/{JOURNAL}")):
+        yield RunFolder(root=root, run=path.parent.name)

@@ -1,0 +1,193 @@
+"""What a person sees while a run goes on: a live line on a terminal, plain stable lines everywhere else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from orchestrator.core.checks import Finding
+from orchestrator.core.journal import (
+    Event,
+    FindingsRecorded,
+    LockAttemptFailed,
+    RunStarted,
+    StatementDone,
+    StatementFailed,
+    StatementUndone,
+    StepFinished,
+    StepStarted,
+    UndoPassedOver,
+    VerdictGiven,
+)
+from orchestrator.core.plan import Plan
+from orchestrator.core.ports import Orphans
+from orchestrator.core.run import Run
+from orchestrator.core.summary import Summary
+
+STYLES: Mapping[str, str] = {
+    "GO": "green",
+    "HOLD": "yellow",
+    "NO-GO": "red",
+    "done": "green",
+    "skipped": "dim",
+    "held": "yellow",
+    "failed": "red",
+    "refused": "red",
+    "FAIL": "red",
+    "UNKNOWN": "yellow",
+}
+
+EVERY = 10
+"""On plain output every tenth statement is told, on a terminal the bar shows each."""
+
+
+class Screen:
+    """Tells a run as it goes. With `--json` everything goes to stderr, so that stdout is one document."""
+
+    def __init__(self, *, json: bool = False, stream: TextIO | None = None) -> None:
+        """Write to stdout, or to stderr when stdout belongs to a document."""
+        self.console = Console(
+            file=stream or (sys.stderr if json else sys.stdout), highlight=False, soft_wrap=True, emoji=False
+        )
+        self._progress: Progress | None = None
+        self._bar: TaskID | None = None
+
+    def line(self, text: str = "", *, status: str = "") -> None:
+        """One line; a status word in front of it gets its colour."""
+        word = f"[{STYLES.get(status, 'bold')}]{escape(status)}[/] " if status else ""
+        self.console.print(word + escape(text))
+
+    def preview(self, step: str, text: str) -> None:
+        """A line of a dry run."""
+        self.line(f"  {step:<10} {text}")
+
+    def listen(self, event: Event, run: Run) -> None:
+        """Tell an event that is on record."""
+        match event:
+            case RunStarted():
+                self._started(event, run)
+            case StepStarted():
+                self._step_started(event, run)
+            case StepFinished():
+                self._step_finished(event)
+            case FindingsRecorded():
+                for finding in event.findings:
+                    self._finding(finding)
+            case VerdictGiven():
+                self.line(event.gate, status=event.word)
+            case _:
+                self._work(event, run)
+
+    def orphans(self, found: Orphans, *, show_sample: bool) -> None:
+        """A relation with orphans: how many, the query, and a few keys where the policy shows them."""
+        self.line(f"  {found.relation.id}: {found.count} orphans")
+        self.line(f"    {found.query};")
+        for key in found.sample if show_sample else ():
+            self.line("    " + ", ".join(f"{column}={value}" for column, value in key.items()))
+
+    def plan(self, plan: Plan) -> None:
+        """A plan for people: what each relation is, then the statements in their order."""
+        for each in plan.relations:
+            told = f" ({each.reason})" if each.reason else ""
+            self.line(f"{each.relation.id}{told}", status=f"{each.status:<10}")
+        self.line()
+        for statement in plan.statements:
+            self.line(f"{statement.sql};")
+            for hazard in statement.hazards:
+                self.line(f"  note: {hazard}")
+        self.line(f"{len(plan.statements)} statements, digest {plan.digest[:16]}, catalog {plan.fingerprint[:16]}")
+
+    def ending(self, summary: Summary, report: str | None) -> None:
+        """The last lines: what happened, what stands now, what to type next."""
+        counts = ", ".join(f"{count} {fate}" for fate, count in summary.counts.items() if count or fate != "missing")
+        self.line()
+        self.line(f"run {summary.run} of {summary.task} on {summary.environment}", status=summary.state)
+        if summary.relations:
+            self.line(f"  relations: {counts}")
+            self.line(f"  {summary.holding} of {summary.promised} promised keys stand")
+        if summary.reason:
+            self.line(f"  because: {summary.reason}")
+        for difference in summary.differences:
+            self.line(f"  differs from before: {difference}")
+        self.line(f"  {safety(summary)}")
+        for step in summary.next_steps:
+            self.line(f"  next: {step}")
+        if report:
+            self.line(f"  report: {report}")
+
+    def _started(self, event: RunStarted, run: Run) -> None:
+        dry = " (dry run: nothing is changed)" if event.dry_run else ""
+        self.line(f"run {run.id}: {event.task} {event.runbook} on {event.environment}{dry}")
+
+    def _step_started(self, event: StepStarted, run: Run) -> None:
+        total = len(run.plan.statements) if run.plan else 0
+        if event.step in {"apply", "rollback"} and self.console.is_terminal and total:
+            self._progress = Progress(
+                TextColumn("  {task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=self.console,
+                transient=True,
+            )
+            self._progress.start()
+            self._bar = self._progress.add_task(event.step, total=total)
+
+    def _step_finished(self, event: StepFinished) -> None:
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+        self.line(f"{event.step:<10} {event.note} ({event.duration_ms / 1000:.1f} s)", status=f"{event.state:<8}")
+
+    def _finding(self, finding: Finding) -> None:
+        if finding.status == "pass" or (finding.severity == "optional" and not self.console.is_terminal):
+            return
+        word = "FAIL" if finding.status == "fail" else "UNKNOWN"
+        self.line(f"{finding.id} ({finding.severity}): {finding.observed}", status=f"  {word}")
+        if finding.remedy:
+            self.line(f"       do: {finding.remedy}")
+
+    def _work(self, event: Event, run: Run) -> None:
+        total = len(run.plan.statements) if run.plan else 0
+        match event:
+            case StatementDone():
+                self._advance(f"{len(run.done)} of {total} statements", len(run.done), total)
+            case StatementUndone():
+                self._advance(f"{len(run.undone)} walked back", len(run.undone), total)
+            case StatementFailed():
+                self.line(f"  {event.id}: {event.message}", status="FAIL")
+            case LockAttemptFailed():
+                self.line(
+                    f"  waiting to lock for {event.statement} (attempt {event.attempt}): blocked by {event.blocker}"
+                )
+            case UndoPassedOver():
+                self.line(f"  not walked back: {event.id}: {event.reason}")
+            case _:
+                return
+
+    def _advance(self, text: str, count: int, total: int) -> None:
+        if self._progress and self._bar is not None:
+            self._progress.update(self._bar, completed=count)
+        elif count % EVERY == 0 or count == total:
+            self.line(f"  {text}")
+
+
+def safety(summary: Summary) -> str:
+    """What is safe now, in one line."""
+    if summary.dry_run:
+        return "nothing was changed"
+    if summary.task == "rollback":
+        return (
+            "the catalog is what it was before" if not summary.differences else "the catalog is not what it was before"
+        )
+    if summary.rolled_back:
+        done = "the catalog is what it was before" if not summary.differences else "but the catalog differs from before"
+        return f"everything that this run added was walked back: {done}"
+    if not summary.statements:
+        return "nothing was changed"
+    return f"{len(summary.statements)} statements took effect, each is on record; another deploy does what is left"

@@ -1,0 +1,226 @@
+"""The tasks that read, and those that take one step alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+
+from orchestrator.adapters import events, ledger
+from orchestrator.adapters.introspection import read_catalog
+from orchestrator.adapters.loading import Loaded, apply_migrations, fill
+from orchestrator.adapters.orphans import OrphanQueries
+from orchestrator.adapters.postgres import Connection
+from orchestrator.adapters.render import plan_script, report
+from orchestrator.adapters.runs import RunFolder, all_runs
+from orchestrator.adapters.terminal import Screen
+from orchestrator.app.runs import Answer, begin
+from orchestrator.app.site import Request, open_site
+from orchestrator.core.answers import (
+    audit_document,
+    findings_document,
+    plan_document,
+    run_document,
+    runs_document,
+)
+from orchestrator.core.audit import countable
+from orchestrator.core.checks import Finding
+from orchestrator.core.grants import grants
+from orchestrator.core.inventory import Environment
+from orchestrator.core.journal import Entry
+from orchestrator.core.outcome import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_HELD,
+    EXIT_REFUSED,
+    Refused,
+)
+from orchestrator.core.run import Run
+from orchestrator.core.summary import Summary, summarize
+from orchestrator.core.verdict import Word, judge
+
+GATE_EXITS: Mapping[Word, int] = {"GO": EXIT_DONE, "HOLD": EXIT_HELD, "NO-GO": EXIT_REFUSED}
+
+
+def plan(request: Request, *, form: str | None) -> Answer:
+    """`invoke plan`: what would be executed. With `--format sql` a script that psql can run."""
+    if form not in {None, "sql"}:
+        message = f"--format {form}: a plan is shown as text, as --json, or as --format sql"
+        raise Refused(message)
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=True)
+        made = site.make_plan(site.catalog("plan").catalog())
+    script = plan_script(made)
+    if form == "sql":
+        print(script, end="")
+    elif not request.json:
+        site.screen.plan(made)
+    bad = any(each.status in {"different", "impossible"} for each in made.relations)
+    return Answer(document=plan_document(made), exit_code=EXIT_FAILED if bad else EXIT_DONE)
+
+
+def preflight(request: Request) -> Answer:
+    """`invoke preflight`: every item of the list, and what it comes to."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=True)
+        journal = site.file_journal()
+        probes = stack.enter_context(site.probes())
+        with site.server.session("preflight") as connection:
+            begin(site, journal, connection, task="preflight", steps=("preflight",))
+        site.preflight(probes).act(journal)
+        return _judged(site.screen, journal.run.all_findings, GATE_EXITS)
+
+
+def preflight_grants(request: Request) -> Answer:
+    """`invoke preflight --grants`: the statements a DBA runs so that a role may deploy."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=True)
+        with site.server.session("preflight") as connection:
+            row = connection.execute("select current_user as role, current_database() as database").fetchone() or {}
+            catalog = read_catalog(connection)
+        lines = tuple(grants(site.contract, catalog, role=row["role"], database=row["database"]))
+        for line in () if request.json else lines:
+            print(line)
+    return Answer(document={"grants": list(lines)}, exit_code=EXIT_DONE)
+
+
+def audit(request: Request) -> Answer:
+    """`invoke audit`: orphans of every relation, counted exactly."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=True)
+        catalog = site.catalog("audit").catalog()
+        counter = OrphanQueries(server=site.server, step="audit")
+        results = []
+        for each in counter.count(countable(site.contract, catalog), catalog):
+            results.append(each)
+            if each.count:
+                site.show_orphans(each)
+    total = sum(each.count for each in results)
+    site.screen.line(f"{total} orphans in {sum(each.count > 0 for each in results)} of {len(results)} relations")
+    shown = site.environment.policy.show_samples != "nowhere"
+    return Answer(document=audit_document(results, show_samples=shown), exit_code=EXIT_FAILED if total else EXIT_DONE)
+
+
+def backup(request: Request) -> Answer:
+    """`invoke backup`: a backup that was proved, or exit 1."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=False)
+        journal = site.file_journal()
+        with site.server.session("backup", read_only=True) as connection:
+            begin(site, journal, connection, task="backup", steps=("backup",))
+        step = site.backup(always=True)
+        if step.tool is None:
+            message = f"{site.environment.name}: backup.mode is none, so there is nothing to take"
+            raise Refused(message)
+        outcome = step.act(journal)
+        proved = journal.run.backup
+    site.screen.line(outcome.note, status="done")
+    site.screen.line(f"restore with: {proved.restore if proved else ''}")
+    document = {} if proved is None else {key: getattr(proved, key) for key in type(proved).__slots__}
+    return Answer(document={"run": site.run, **document}, exit_code=EXIT_DONE)
+
+
+def validate(request: Request) -> Answer:
+    """`invoke validate`: what stands against what was promised; leaves no row behind."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=False)
+        journal = site.file_journal()
+        with site.server.session("validate", read_only=True) as connection:
+            begin(site, journal, connection, task="validate", steps=("validate",))
+        site.validate().act(journal)
+        exits: Mapping[Word, int] = {"GO": EXIT_DONE, "HOLD": EXIT_FAILED, "NO-GO": EXIT_FAILED}
+        return _judged(site.screen, journal.run.all_findings, exits)
+
+
+def _judged(screen: Screen, findings: tuple[Finding, ...], exits: Mapping[Word, int]) -> Answer:
+    verdict = judge(findings)
+    screen.line(f"{len(findings)} checks", status=verdict.word)
+    return Answer(document=findings_document(verdict, findings), exit_code=exits[verdict.word])
+
+
+def runs(request: Request, *, latest_only: bool) -> Answer:
+    """`invoke history`, and `invoke status` with the last run only."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=True)
+        with site.server.session("history") as connection:
+            found = tuple(_summaries(request, site.environment, connection))
+    chosen = found[-1:] if latest_only else found
+    for each in chosen:
+        counts = ", ".join(f"{count} {fate}" for fate, count in each.counts.items() if count)
+        site.screen.line(f"{each.run} {each.task} by {each.initiator}: {counts or each.reason}", status=each.state)
+        for step in each.next_steps if latest_only else ():
+            site.screen.line(f"  next: {step}")
+    if not chosen:
+        site.screen.line(f"no run of {site.environment.name} yet")
+    return Answer(document=runs_document(chosen), exit_code=EXIT_DONE)
+
+
+def _summaries(request: Request, environment: Environment, connection: Connection) -> Iterator[Summary]:
+    """Runs of the ledger, and those that never had one (refused, dry runs) from the folder; by time."""
+    known = {name: tuple(ledger.entries(connection, name)) for name in ledger.run_ids(connection)}
+    for folder in all_runs(request.runs):
+        known.setdefault(folder.run, tuple(folder.entries()))
+    for name in sorted(known):
+        run = events.fold_entries(name, known[name])
+        started = run.started
+        if started and started.environment == environment.name and started.task in {"deploy", "rollback"}:
+            yield summarize(run)
+
+
+def show_report(request: Request, *, run: str | None, form: str) -> Answer:
+    """`invoke report`: the report of a run, from the copy of its journal or from the ledger."""
+    if form not in {"html", "md", "json"}:
+        message = f"--format {form}: html, md or json"
+        raise Refused(message)
+    name = run or _latest(request)
+    folder = RunFolder(root=request.runs, run=name)
+    summary = summarize(_run_of(request, folder))
+    text = report(summary, format=form, samples=folder.samples(), budget_ms=summary.lock_budget_ms)  # type: ignore[arg-type]
+    path = folder.file(f"report.{form}")
+    path.write_text(text, encoding="utf-8")
+    if not request.json:
+        print(path if form == "html" else text)
+    return Answer(document=run_document(summary, report=str(path)), exit_code=EXIT_DONE)
+
+
+def _latest(request: Request) -> str:
+    names = [folder.run for folder in all_runs(request.runs)]
+    if not names:
+        message = f"{request.runs}: no run here; name one with --run, and its environment with --env"
+        raise Refused(message)
+    return names[-1]
+
+
+def _run_of(request: Request, folder: RunFolder) -> Run:
+    entries: tuple[Entry, ...] = tuple(folder.entries())
+    if not entries and request.env:
+        with ExitStack() as stack:
+            site = open_site(request, stack, read_only=True)
+            with site.server.session("report") as connection:
+                entries = tuple(ledger.entries(connection, folder.run))
+    run = events.fold_entries(folder.run, entries)
+    if run.started is None:
+        message = f"run {folder.run} is neither in {request.runs} nor in a ledger (name its environment with --env)"
+        raise Refused(message)
+    return run
+
+
+def seed(request: Request, *, rows: int) -> Answer:
+    """`invoke seed`: the runbook's migrations, and rows along its contract. Raises Refused on production."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=False)
+        if site.environment.is_production:
+            message = f"{site.environment.name} is production: seed is for staging and scratch"
+            raise Refused(message)
+        applied = apply_migrations(site.server, site.folder.migrations(), site.folder.contract)
+        for name in applied:
+            site.screen.line(f"applied {name}")
+        loaded = fill(site.server, site.folder.contract, rows=rows, progress=lambda each: _told(site.screen, each))
+    tables = [{"schema": e.table.schema, "table": e.table.name, "rows": e.rows, "wanted": e.wanted} for e in loaded]
+    total = sum(each.rows for each in loaded)
+    site.screen.line(f"{total} rows in {len(loaded)} tables", status="done")
+    return Answer(document={"migrations": list(applied), "tables": tables, "rows": total}, exit_code=EXIT_DONE)
+
+
+def _told(screen: Screen, loaded: Loaded) -> None:
+    short = f" (fewer than {loaded.wanted}: a unique key allows no more)" if loaded.rows < loaded.wanted else ""
+    screen.line(f"  {loaded.table}: {loaded.rows} rows{short}")

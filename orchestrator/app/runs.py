@@ -1,0 +1,292 @@
+"""The tasks that carry a runbook out: deploy, dry run, rollback."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from orchestrator import __version__
+from orchestrator.adapters import events, ledger
+from orchestrator.adapters.execution import OnlineExecutor
+from orchestrator.adapters.identity import identify
+from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.postgres import Connection
+from orchestrator.adapters.render import report
+from orchestrator.adapters.runs import RunFolder
+from orchestrator.app.site import Request, Site, host_name, open_site, os_user
+from orchestrator.core.answers import Document, run_document
+from orchestrator.core.journal import (
+    NotificationQueued,
+    PlanRecorded,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    Task,
+    VerdictGiven,
+)
+from orchestrator.core.outcome import (
+    EXIT_CODES,
+    Done,
+    Failed,
+    Held,
+    HeldBack,
+    OrchestratorError,
+    Refused,
+    RunState,
+    StepState,
+)
+from orchestrator.core.ports import Step
+from orchestrator.core.run import Run
+from orchestrator.core.summary import Summary, summarize
+from orchestrator.core.verdict import Word
+from orchestrator.engine.conductor import Conductor
+from orchestrator.engine.walk_back import WalkBack
+from orchestrator.steps.apply import Apply
+
+ENDINGS: Mapping[StepState, tuple[Word, RunState]] = {
+    "done": ("GO", "done"),
+    "held": ("HOLD", "held"),
+    "failed": ("NO-GO", "failed"),
+}
+REPORTS = {"html": "report.html", "md": "report.md", "json": "report.json"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a task gives back: one document, and the exit code that goes with it."""
+
+    document: Document
+    exit_code: int
+
+
+def deploy(request: Request, *, yes: bool, until: str | None, confirm: Callable[[str], bool]) -> Answer:
+    """Carry the runbook out, step by step. Raises OrchestratorError before a run has begun."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=request.dry_run)
+        steps = site.folder.runbook.steps
+        if until is not None and until not in steps:
+            message = f"--until {until}: no such step; known: {', '.join(steps)}"
+            raise Refused(message)
+        if request.dry_run:
+            return _dry_run(site, steps, stack)
+        _confirm(site, yes=yes, confirm=confirm)
+        connection = stack.enter_context(site.server.session("journal"))
+        _take_lock(connection, site)
+        return _deploy(site, steps, until, connection, stack)
+
+
+def rollback(request: Request, *, run: str | None, yes: bool, confirm: Callable[[str], bool]) -> Answer:
+    """Walk back what a run added, as a run of its own. Raises OrchestratorError before it has begun."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=False)
+        _confirm(site, yes=yes, confirm=confirm)
+        connection = stack.enter_context(site.server.session("journal"))
+        _take_lock(connection, site)
+        work, undone = find_work(connection, run)
+        journal = site.file_journal()
+        begin(site, journal, connection, task="rollback", steps=("rollback",), rolls_back=work.id)
+        journal.open_ledger(connection, site.environment.name)
+        if work.plan:
+            journal.record(PlanRecorded(plan=work.plan))
+        _walk(site, journal, work, undone)
+        return _finish(site, journal)
+
+
+def find_work(connection: Connection, run: str | None) -> tuple[Run, frozenset[str]]:
+    """The run to walk back (by default the last that added something which still stands) and what of it is undone.
+
+    Raises Refused when there is none.
+    """
+    runs = [events.fold_entries(name, ledger.entries(connection, name)) for name in ledger.run_ids(connection)]
+    undone: dict[str, set[str]] = {}
+    for each in runs:
+        for gone in each.undone.values():
+            undone.setdefault(gone.of, set()).add(gone.id)
+    if run is not None:
+        found = next((each for each in runs if each.id == run), None)
+        if found is None:
+            message = f"run {run} is not in this database's ledger; invoke history shows the runs"
+            raise Refused(message)
+        if not found.done:
+            message = f"run {run} changed nothing: there is nothing to walk back"
+            raise Refused(message)
+    else:
+        found = next((each for each in reversed(runs) if each.done.keys() - undone.get(each.id, set())), None)
+        if found is None:
+            message = "no run in this database's ledger has anything left to walk back"
+            raise Refused(message)
+    return found, frozenset(undone.get(found.id, set()))
+
+
+def write_reports(folder: RunFolder, summary: Summary) -> str:
+    """All formats of the report into the run's folder; the path of the HTML one."""
+    samples = folder.samples()
+    for form, name in REPORTS.items():
+        text = report(summary, format=form, samples=samples, budget_ms=summary.lock_budget_ms)  # type: ignore[arg-type]
+        folder.file(name).write_text(text, encoding="utf-8")
+    return str(folder.path / REPORTS["html"])
+
+
+def _confirm(site: Site, *, yes: bool, confirm: Callable[[str], bool]) -> None:
+    """A production run asks for the environment's name. Raises Refused."""
+    if site.environment.is_production and not yes and not confirm(site.environment.name):
+        message = f"not confirmed: type {site.environment.name} when asked, or give --yes"
+        raise Refused(message)
+
+
+def _take_lock(connection: Connection, site: Site) -> None:
+    holder = ledger.take_run_lock(connection)
+    if holder is not None:
+        message = f"{site.environment.name}: another run is at work: {holder}; wait until it has ended"
+        raise Refused(message)
+
+
+def begin(
+    site: Site,
+    journal: RunJournal,
+    connection: Connection,
+    *,
+    task: Task,
+    steps: tuple[str, ...],
+    rolls_back: str | None = None,
+    until: str | None = None,
+) -> None:
+    """The first event: who, what, where, with which options."""
+    user = os_user()
+    journal.record(
+        RunStarted(
+            task=task,
+            runbook=site.folder.runbook.name,
+            environment=site.environment.name,
+            kind=site.environment.kind,
+            steps=steps,
+            initiator=user,
+            os_user=user,
+            host=host_name(),
+            version=__version__,
+            target=identify(connection),
+            dry_run=site.request.dry_run,
+            rolls_back=rolls_back,
+            lock_budget_ms=site.environment.policy.lock_timeout_ms,
+            options=_options(site.request, until),
+        )
+    )
+    journal.record(NotificationQueued(topic="started", about=task))
+
+
+def _options(request: Request, until: str | None) -> Mapping[str, str]:
+    """The options that change what a run does, and those that a next command has to repeat."""
+    defaults = Request()
+    places = {
+        "runbook": (request.runbook, defaults.runbook),
+        "inventory": (request.inventory, defaults.inventory),
+        "runs": (request.runs, defaults.runs),
+    }
+    where = "".join(f" --{name} {shlex.quote(str(now))}" for name, (now, usual) in places.items() if now != usual)
+    told = {"only": ",".join(request.only), "until": until or "", "where": where}
+    return {key: value for key, value in told.items() if value}
+
+
+def _deploy(site: Site, names: tuple[str, ...], until: str | None, connection: Connection, stack: ExitStack) -> Answer:
+    journal = site.file_journal()
+    begin(site, journal, connection, task="deploy", steps=names, until=until)
+    conductor = Conductor(
+        steps=_steps(site, journal, stack),
+        recorder=journal,
+        opened=lambda: journal.open_ledger(connection, site.environment.name),
+        walk_back=partial(_walk_own, site, journal),
+        auto_rollback=site.environment.policy.auto_rollback,
+    )
+    conductor.conduct(names, until=until)
+    return _finish(site, journal)
+
+
+def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
+    journal = site.file_journal()
+    with site.server.session("dry-run") as connection:
+        begin(site, journal, connection, task="deploy", steps=names)
+    conductor = Conductor(
+        steps=_steps(site, journal, stack),
+        recorder=journal,
+        opened=lambda: None,
+        walk_back=lambda: None,
+        auto_rollback="never",
+    )
+    conductor.rehearse(names, site.screen.preview)
+    return _finish(site, journal)
+
+
+def _steps(site: Site, journal: RunJournal, stack: ExitStack) -> dict[str, Step]:
+    probes = stack.enter_context(site.probes())
+    return {
+        "preflight": site.preflight(probes),
+        "plan": site.plan_step(),
+        "audit": site.audit(),
+        "backup": site.backup(),
+        "apply": Apply(executor=_executor(site, journal)),
+        "validate": site.validate(dry=site.request.dry_run),
+    }
+
+
+def _executor(site: Site, journal: RunJournal) -> OnlineExecutor:
+    policy = site.environment.policy
+    return OnlineExecutor(
+        server=site.server,
+        journal=journal,
+        budget_ms=policy.lock_timeout_ms,
+        give_up_after_s=policy.give_up_after_s,
+    )
+
+
+def _walk_back(site: Site, journal: RunJournal) -> WalkBack:
+    return WalkBack(
+        executor=_executor(site, journal),
+        catalog=site.catalog("rollback"),
+        contract=site.contract,
+        recorder=journal,
+    )
+
+
+def _walk_own(site: Site, journal: RunJournal) -> None:
+    """The way back of a run that failed, within the run."""
+    _walk_back(site, journal).walk(journal.run)
+
+
+def _walk(site: Site, journal: RunJournal, work: Run, undone: frozenset[str]) -> None:
+    """The one step of a rollback run, and its verdict."""
+    journal.record(StepStarted(step="rollback"))
+    began = time.perf_counter()
+    outcome = _walked(site, journal, work, undone)
+    elapsed = round((time.perf_counter() - began) * 1000, 3)
+    journal.record(StepFinished(step="rollback", state=outcome.state, note=outcome.note, duration_ms=elapsed))
+    word, state = ENDINGS[outcome.state]
+    reason = "" if isinstance(outcome, Done) else outcome.note
+    journal.record(VerdictGiven(gate="rollback", word=word, reasons=(reason,) if reason else ()))
+    journal.record(NotificationQueued(topic="finished", about=state))
+    journal.record(RunFinished(state=state, reason=reason))
+
+
+def _walked(site: Site, journal: RunJournal, work: Run, undone: frozenset[str]) -> Done | Held | Failed:
+    try:
+        walked = _walk_back(site, journal).walk(work, undone=undone)
+    except HeldBack as error:
+        return Held(note=str(error))
+    except OrchestratorError as error:
+        return Failed(note=str(error))
+    count = len(journal.run.undone)
+    if walked.differences:
+        return Failed(note=f"{count} statements walked back, but the catalog differs from before run {walked.of}")
+    return Done(note=f"{count} statements walked back")
+
+
+def _finish(site: Site, journal: RunJournal) -> Answer:
+    """Reports, last words, answer."""
+    summary = summarize(journal.run)
+    path = write_reports(site.run_folder, summary)
+    site.screen.ending(summary, path)
+    return Answer(document=run_document(summary, report=path), exit_code=EXIT_CODES[summary.state])

@@ -1,0 +1,298 @@
+"""One environment and one runbook, wired: servers, steps, journal."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from orchestrator.adapters.backup import DumpBackup, ExternalBackup
+from orchestrator.adapters.ddl import QuotedDdl
+from orchestrator.adapters.embedded import Cluster
+from orchestrator.adapters.identity import Others
+from orchestrator.adapters.introspection import DatabaseCatalog
+from orchestrator.adapters.inventory import environment_names, load_environment, resolve
+from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.log import RunLog
+from orchestrator.adapters.orphans import OrphanQueries, TenantQueries
+from orchestrator.adapters.postgres import Server
+from orchestrator.adapters.probes import Probes
+from orchestrator.adapters.programs import dump_installation
+from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
+from orchestrator.adapters.runs import FileJournal, RunFolder, Samples
+from orchestrator.adapters.scratch import EmbeddedScratch, ServerScratch, nearest_installation
+from orchestrator.adapters.suite import CheckSuite
+from orchestrator.adapters.terminal import Screen
+from orchestrator.core.catalog import Catalog
+from orchestrator.core.contract import Contract
+from orchestrator.core.inventory import Database, Environment, Secret, Source
+from orchestrator.core.matching import narrowed
+from orchestrator.core.outcome import OrchestratorError, Refused
+from orchestrator.core.plan import Plan, make_plan
+from orchestrator.core.ports import Orphans
+from orchestrator.core.preflight import CHECKS
+from orchestrator.steps.audit import Audit
+from orchestrator.steps.backup import TakeBackup
+from orchestrator.steps.plan import MakePlan
+from orchestrator.steps.preflight import Preflight
+from orchestrator.steps.validate import TENANT, Validate
+
+RUNBOOKS = Path(__file__).parents[2] / "runbooks"
+EMBEDDED_DATABASE = "app"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What every task takes: where to look and how to answer."""
+
+    env: str | None = None
+    runbook: str = "master_tables"
+    inventory: Path = Path("inventory")
+    runs: Path = Path("runs")
+    json: bool = False
+    dry_run: bool = False
+    only: tuple[str, ...] = ()
+
+
+def new_run_id() -> str:
+    """A name that sorts by time and does not collide: UTC to the millisecond and four hexadecimal digits."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{secrets.token_hex(2)}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """An environment with a runbook, opened for one run. Embedded servers live as long as it is open."""
+
+    request: Request
+    environment: Environment
+    folder: RunbookFolder
+    run: str
+    screen: Screen
+    server: Server
+    stack: ExitStack
+    contract: Contract = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Leave out what `--only` leaves out."""
+        self.contract = narrowed(self.folder.contract, self.request.only)
+
+    @property
+    def run_folder(self) -> RunFolder:
+        """Where this run keeps its files."""
+        return RunFolder(root=self.request.runs, run=self.run)
+
+    def make_plan(self, catalog: Catalog) -> Plan:
+        """The plan for this contract on a catalog."""
+        return make_plan(
+            runbook=self.folder.runbook.name,
+            environment=self.environment.name,
+            contract=self.contract,
+            catalog=catalog,
+            writer=QuotedDdl(),
+            lock_budget_ms=self.environment.policy.lock_timeout_ms,
+        )
+
+    def catalog(self, step: str = "catalog") -> DatabaseCatalog:
+        """The reader of this database's catalog."""
+        return DatabaseCatalog(server=self.server, step=step)
+
+    def file_journal(self) -> RunJournal:
+        """A journal that has no ledger yet."""
+        journal = FileJournal(folder=self.run_folder, actor=os_user(), clock=lambda: datetime.now(UTC))
+        return RunJournal(file=journal, listeners=[self.screen.listen, RunLog(self.run_folder).listen])
+
+    def scratch(self) -> ServerScratch | EmbeddedScratch:
+        """Where copies live."""
+        place = self.environment.scratch_on
+        if isinstance(place, Database):
+            name = f"{self.environment.name}: scratch.on.url"
+            secret = resolve(place.url, place=name)
+            return ServerScratch(server=replace(self.server, environment=name, url=secret, source=str(place.url)))
+        return EmbeddedScratch(run=self.run) if place == "embedded" else ServerScratch(server=self.server)
+
+    def preflight(self, prober: Probes) -> Preflight:
+        """The preflight step."""
+        return Preflight(
+            environment=self.environment,
+            contract=self.contract,
+            checks=CHECKS,
+            catalog=self.catalog("preflight"),
+            prober=prober,
+            make_plan=self.make_plan,
+        )
+
+    def probes(self) -> Probes:
+        """The questions of the preflight list, unanswered."""
+        return Probes(
+            server=self.server,
+            contract=self.contract,
+            others=Others(servers=dict(self._others())),
+            backup=self.environment.backup,
+            check_tools=self._check_tools,
+        )
+
+    def plan_step(self) -> MakePlan:
+        """The plan step."""
+        return MakePlan(contract=self.contract, catalog=self.catalog("plan"), make_plan=self.make_plan)
+
+    def audit(self) -> Audit:
+        """The audit step."""
+        return Audit(
+            contract=self.contract,
+            catalog=self.catalog("audit"),
+            counter=OrphanQueries(server=self.server, step="audit"),
+            samples=Samples(folder=self.run_folder, policy=self.environment.policy.show_samples),
+            refuse=self.environment.policy.orphans == "refuse",
+            found=self.show_orphans,
+        )
+
+    def show_orphans(self, found: Orphans) -> None:
+        """Tell a relation with orphans on the screen; samples as the policy says."""
+        self.screen.orphans(found, show_sample=self.environment.policy.show_samples != "nowhere")
+
+    def backup(self, *, always: bool = False) -> TakeBackup:
+        """The backup step."""
+        settings = self.environment.backup
+        if settings.mode == "none":
+            return TakeBackup(tool=None, description="no backup (backup.mode = none)", always=always)
+        if settings.mode == "external":
+            tool = ExternalBackup(command=settings.command or "")
+            return TakeBackup(tool=tool, description=f"run {settings.command}", always=always)
+        dump = DumpBackup(
+            server=self.server,
+            scratch=self.scratch(),
+            directory=Path(settings.directory).expanduser(),
+            keep=settings.keep,
+            run=self.run,
+        )
+        where = self.environment.scratch_on
+        told = (
+            f"pg_dump to {settings.directory}, restored and compared ({where if isinstance(where, str) else 'scratch'})"
+        )
+        return TakeBackup(tool=dump, description=told, always=always)
+
+    def validate(self, *, dry: bool = False) -> Validate:
+        """The validate step."""
+        return Validate(
+            contract=self.contract,
+            catalog=self.catalog("validate"),
+            counter=OrphanQueries(server=self.server, step="validate"),
+            samples=Samples(folder=self.run_folder, policy=self.environment.policy.show_samples),
+            suite=CheckSuite(
+                server=self.server,
+                checks=self.folder.checks,
+                lock_timeout_ms=self.environment.policy.lock_timeout_ms,
+            ),
+            tenants=TenantQueries(server=self.server, column=TENANT),
+            behavioural=self.environment.behavioural_checks and not dry,
+        )
+
+    def _check_tools(self, server_major: int) -> str:
+        """The programs a backup would use. Raises OrchestratorError when there are none."""
+        found = dump_installation(server_major=server_major, restore_major=self._restore_major(server_major))
+        return f"pg_dump {found.major} ({found.source})"
+
+    def _restore_major(self, server_major: int) -> int:
+        scratch = self.scratch()
+        if isinstance(scratch, EmbeddedScratch):
+            return nearest_installation(server_major).major
+        with scratch.server.session("scratch", read_only=True) as connection:
+            return connection.info.server_version // 10000
+
+    def _others(self) -> Iterator[tuple[str, Callable[[], Server]]]:
+        """Every other environment that stands in the inventory."""
+        for name in environment_names(self.request.inventory):
+            if name != self.request.env:
+                yield name, partial(self._reach, name)
+
+    def _reach(self, name: str) -> Server:
+        other = load_environment(self.request.inventory, name)
+        url = other.database.url
+        if isinstance(url, Source) and url.embedded is not None:
+            cluster = embedded_cluster(self.request.inventory, url.embedded)
+            if not cluster.running:
+                message = "an embedded server of its own, which does not run now"
+                raise OrchestratorError(message)
+            secret = Secret(cluster.url(EMBEDDED_DATABASE))
+        else:
+            secret = resolve(url, place=name)
+        return Server(environment=name, url=secret, source=str(url), run=self.run, role=other.database.role)
+
+
+def embedded_cluster(inventory: Path, name: str) -> Cluster:
+    """The embedded server of that name; its data lie beside the inventory folder."""
+    return Cluster(directory=inventory.absolute().parent / ".embedded" / name)
+
+
+def os_user() -> str:
+    """Who runs this program, as the operating system says."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def host_name() -> str:
+    """Where this program runs."""
+    return socket.gethostname()
+
+
+def open_site(request: Request, stack: ExitStack, *, read_only: bool) -> Site:
+    """Everything that a task needs, with the server known to answer. Raises Refused and CannotConnect."""
+    environment = load_environment(request.inventory, request.env)
+    folder = load_runbook(request.runbook, root=RUNBOOKS)
+    _known_only(request.only, folder.contract)
+    run = new_run_id()
+    server = Server(
+        environment=environment.name,
+        url=_database_url(request, environment, stack),
+        source=str(environment.database.url),
+        run=run,
+        role=environment.database.role,
+        read_only=read_only,
+    )
+    return Site(
+        request=request,
+        environment=environment,
+        folder=folder,
+        run=run,
+        screen=Screen(json=request.json),
+        server=server,
+        stack=stack,
+    )
+
+
+def _known_only(only: tuple[str, ...], contract: Contract) -> None:
+    known = {"critical"} | {word for each in contract.relations for word in (each.table.name, str(each.table))}
+    unknown = [word for word in only if word not in known]
+    if unknown:
+        message = f"--only: no table {unknown[0]!r} in the contract, and it is not the word critical"
+        raise Refused(message)
+
+
+def _database_url(request: Request, environment: Environment, stack: ExitStack) -> Secret:
+    url = environment.database.url
+    if isinstance(url, Source) and url.embedded is not None:
+        cluster = stack.enter_context(embedded_cluster(request.inventory, url.embedded))
+        return Secret(_with_database(cluster))
+    return resolve(url, place=f"{environment.name}: database.url")
+
+
+def _with_database(cluster: Cluster) -> str:
+    """The URL of the cluster's database for applications, made when it is not there."""
+    with psycopg.connect(cluster.url(), autocommit=True) as connection:
+        found = connection.execute("select from pg_database where datname = %s", (EMBEDDED_DATABASE,)).fetchone()
+        if found is None:
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(EMBEDDED_DATABASE)))
+    return cluster.url(EMBEDDED_DATABASE)

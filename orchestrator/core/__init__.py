@@ -1,0 +1,1 @@
+"""Values and decisions: no clock, no socket, no driver, no file."""

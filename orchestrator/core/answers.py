@@ -1,0 +1,175 @@
+"""The JSON documents that scripts depend on: keys are added, never renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from orchestrator.core.checks import Finding
+from orchestrator.core.fates import RelationRow
+from orchestrator.core.plan import Plan
+from orchestrator.core.ports import Orphans
+from orchestrator.core.summary import Summary
+from orchestrator.core.verdict import Verdict
+
+Document = dict[str, Any]
+
+
+def plan_document(plan: Plan) -> Document:
+    """`invoke plan --json`."""
+    return {
+        "runbook": plan.runbook,
+        "environment": plan.environment,
+        "digest": plan.digest,
+        "fingerprint": plan.fingerprint,
+        "relations": [
+            {
+                "schema": each.relation.table.schema,
+                "table": each.relation.table.name,
+                "columns": list(each.relation.columns),
+                "references": {
+                    "schema": each.relation.referenced.schema,
+                    "table": each.relation.referenced.name,
+                    "columns": list(each.relation.referenced_columns),
+                },
+                "name": each.standing or each.relation.name,
+                "priority": each.relation.priority,
+                "status": each.status,
+                "reason": each.reason,
+            }
+            for each in plan.relations
+        ],
+        "statements": [
+            {
+                "id": each.id,
+                "sql": each.sql,
+                "undo": "; ".join(each.undo),
+                "locks": [
+                    {"schema": lock.table.schema, "table": lock.table.name, "mode": lock.mode} for lock in each.locks
+                ],
+                "lock_timeout_ms": each.lock_timeout_ms,
+                "statement_timeout_ms": each.statement_timeout_ms,
+                "hazards": list(each.hazards),
+            }
+            for each in plan.statements
+        ],
+    }
+
+
+def finding_document(finding: Finding) -> Document:
+    """One finding."""
+    document = asdict(finding)
+    document.pop("caused_by_data")
+    return document
+
+
+def findings_document(verdict: Verdict, findings: Iterable[Finding]) -> Document:
+    """`invoke preflight --json`, `invoke validate --json`."""
+    return {
+        "verdict": verdict.word,
+        "reasons": list(verdict.reasons),
+        "findings": [finding_document(each) for each in findings],
+    }
+
+
+def audit_document(results: Iterable[Orphans], *, show_samples: bool) -> Document:
+    """`invoke audit --json`."""
+    relations = [
+        {
+            "schema": each.relation.table.schema,
+            "table": each.relation.table.name,
+            "columns": list(each.relation.columns),
+            "references": {
+                "schema": each.relation.referenced.schema,
+                "table": each.relation.referenced.name,
+                "columns": list(each.relation.referenced_columns),
+            },
+            "orphans": each.count,
+            "sample": [dict(key) for key in each.sample] if show_samples else [],
+            "query": each.query,
+            "duration_ms": each.duration_ms,
+        }
+        for each in results
+    ]
+    return {"relations": relations, "total": sum(each["orphans"] for each in relations)}
+
+
+def run_document(summary: Summary, *, report: str | None) -> Document:
+    """`invoke deploy --json`, and `rollback`."""
+    return {
+        "run": summary.run,
+        "environment": summary.environment,
+        "state": summary.state,
+        "verdict": summary.verdict,
+        "reason": summary.reason,
+        "dry_run": summary.dry_run,
+        "relations": dict(summary.counts),
+        "findings": [finding_document(each) for each in summary.findings],
+        "steps": [
+            {"id": each.id, "state": each.state, "duration_ms": each.duration_ms, "note": each.note}
+            for each in summary.steps
+        ],
+        "longest_lock_wait_ms": summary.longest_lock_wait_ms,
+        "rolled_back": summary.rolled_back,
+        "rolls_back": summary.rolls_back,
+        "differences": list(summary.differences),
+        "next_steps": list(summary.next_steps),
+        "report": report,
+    }
+
+
+def runs_document(summaries: Iterable[Summary]) -> Document:
+    """`invoke status --json`, `invoke history --json`."""
+    return {
+        "runs": [
+            {
+                "run": each.run,
+                "task": each.task,
+                "environment": each.environment,
+                "runbook": each.runbook,
+                "state": each.state,
+                "dry_run": each.dry_run,
+                "started": each.started,
+                "finished": each.finished,
+                "initiator": each.initiator,
+                "digest": each.digest,
+                "relations": dict(each.counts),
+            }
+            for each in summaries
+        ]
+    }
+
+
+def report_document(summary: Summary, samples: Mapping[str, list[Mapping[str, str | None]]]) -> Document:
+    """`invoke report --format json`; `samples` are the orphan keys per relation that are kept on this machine."""
+    return run_document(summary, report=None) | {
+        "task": summary.task,
+        "runbook": summary.runbook,
+        "kind": summary.kind,
+        "reasons": list(summary.reasons),
+        "initiator": summary.initiator,
+        "host": summary.host,
+        "database": summary.database,
+        "server_version": summary.server_version,
+        "started": summary.started,
+        "finished": summary.finished,
+        "duration_ms": summary.duration_ms,
+        "digest": summary.digest,
+        "fingerprint_before": summary.fingerprint_before,
+        "fingerprint_after": summary.fingerprint_after,
+        "promised": summary.promised,
+        "holding": summary.holding,
+        "relation_rows": [_relation_document(each, samples.get(each.id, [])) for each in summary.relations],
+        "timeline": [asdict(each) for each in summary.steps],
+        "statements": [asdict(each) for each in summary.statements],
+        "lock_failures": summary.lock_failures,
+        "undone": summary.undone,
+        "backup": asdict(summary.backup) if summary.backup else None,
+        "head": summary.head,
+    }
+
+
+def _relation_document(row: RelationRow, sample: Iterable[Mapping[str, str | None]]) -> Document:
+    """One relation with its fate."""
+    return asdict(row) | {"columns": list(row.columns), "sample": [dict(key) for key in sample]}

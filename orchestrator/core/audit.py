@@ -1,0 +1,31 @@
+"""What the counts of orphans mean: which relations can be counted, and the finding over all of them."""
+
+from __future__ import annotations
+
+from orchestrator.core.catalog import Catalog
+from orchestrator.core.checks import Finding
+from orchestrator.core.contract import Contract, Relation
+from orchestrator.core.matching import match_all
+from orchestrator.core.ports import Orphans
+
+
+def countable(contract: Contract, catalog: Catalog) -> tuple[Relation, ...]:
+    """The promised relations whose rows can be compared at all."""
+    found = match_all(contract, catalog)
+    return tuple(each.relation for each in found if each.status in {"present", "missing", "different"})
+
+
+def orphan_finding(results: tuple[Orphans, ...], *, refuse: bool, name: str = "orphans") -> Finding:
+    """One finding over all relations: the data's fault, never ours."""
+    guilty = [each for each in results if each.count]
+    observed = "; ".join(f"{each.relation.id}: {each.count}" for each in guilty)
+    return Finding(
+        id=name,
+        title="Does every reference lead to a row?",
+        severity="critical" if refuse else "optional",
+        status="fail" if guilty else "pass",
+        observed=observed or f"no orphan in {len(results)} relations",
+        expected="no orphans",
+        remedy="show them with the query beside each relation, then repair or delete them" if guilty else "",
+        caused_by_data=True,
+    )

@@ -1,0 +1,283 @@
+"""What a database has, as far as foreign keys care, and its fingerprint.
+
+Object identifiers never enter the fingerprint: two databases with the same definitions have the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Literal, Protocol
+
+Action = Literal["no action", "restrict", "cascade", "set null", "set default"]
+Match = Literal["simple", "full", "partial"]
+Deferrable = Literal["not", "initially immediate", "initially deferred"]
+TableKind = Literal["table", "partitioned", "foreign", "view", "materialized view"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class TableName:
+    """A table by schema and name, both taken literally."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        """As people write it."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column. `base_type` is the type's object identifier with domains looked through, for comparisons only."""
+
+    name: str
+    type_name: str
+    base_type: int
+    not_null: bool = False
+    default: str | None = None
+    collation: str | None = None
+    deterministic: bool = True
+    generated: Literal["", "stored", "virtual"] = ""
+    identity: Literal["", "always", "by default"] = ""
+
+    def line(self) -> str:
+        """The column as one line of the fingerprint."""
+        words = [self.name, self.type_name]
+        words += [f"collate {self.collation}"] if self.collation else []
+        words += ["not null"] if self.not_null else []
+        words += [f"default {self.default}"] if self.default is not None else []
+        words += [f"generated {self.generated}"] if self.generated else []
+        words += [f"identity {self.identity}"] if self.identity else []
+        return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """An index. A column is None where the key is an expression; `operator_classes` goes with the columns."""
+
+    name: str
+    columns: tuple[str | None, ...]
+    operator_classes: tuple[int, ...]
+    definition: str
+    unique: bool = False
+    primary: bool = False
+    partial: bool = False
+    valid: bool = True
+    immediate: bool = True
+    exclusion: bool = False
+
+    def line(self) -> str:
+        """The index as one line of the fingerprint."""
+        return self.definition + ("" if self.valid else " (invalid)")
+
+    def can_be_referenced(self, columns: tuple[str, ...]) -> bool:
+        """Whether a foreign key may point at these columns.
+
+        PostgreSQL asks for a valid, immediate unique index without predicate or expression over exactly these
+        columns, in any order (transformFkeyCheckAttrs).
+        """
+        usable = self.unique and self.valid and self.immediate and not self.partial and not self.exclusion
+        return usable and len(self.columns) == len(columns) and set(self.columns) == set(columns)
+
+    def supports(self, columns: tuple[str, ...]) -> bool:
+        """Whether looking up rows by these columns can use the index: they lead it, in any order."""
+        leading = self.columns[: len(columns)]
+        return self.valid and not self.partial and set(leading) == set(columns) and len(leading) == len(columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignKey:
+    """A foreign key as the database has it."""
+
+    name: str
+    columns: tuple[str, ...]
+    referenced: TableName
+    referenced_columns: tuple[str, ...]
+    on_delete: Action = "no action"
+    on_update: Action = "no action"
+    match: Match = "simple"
+    deferrable: Deferrable = "not"
+    on_delete_columns: tuple[str, ...] = ()
+    validated: bool = True
+    enforced: bool = True
+    triggers_enabled: bool = True
+    inherited: bool = False
+    definition: str = ""
+
+    @property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """Which column refers to which; their order does not change the meaning."""
+        return frozenset(zip(self.columns, self.referenced_columns, strict=True))
+
+    @property
+    def holds(self) -> bool:
+        """Whether the key is valid, enforced, and its triggers fire."""
+        return self.validated and self.enforced and self.triggers_enabled
+
+    def line(self) -> str:
+        """The key as one line of the fingerprint."""
+        flags = [] if self.enforced else ["not enforced"]
+        flags += [] if self.triggers_enabled else ["triggers disabled"]
+        flags += ["inherited"] if self.inherited else []
+        return f"{self.name} {self.definition}" + "".join(f" ({flag})" for flag in flags)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """Any other constraint."""
+
+    name: str
+    kind: Literal["check", "primary key", "unique", "exclusion", "not null", "trigger"]
+    definition: str
+    validated: bool = True
+
+    def line(self) -> str:
+        """The constraint as one line of the fingerprint."""
+        return f"{self.name} {self.definition}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A trigger that a person made. `enabled` is PostgreSQL's letter: O, D, R or A."""
+
+    name: str
+    definition: str
+    enabled: str
+
+    def line(self) -> str:
+        """The trigger as one line of the fingerprint."""
+        return f"{self.definition} ({self.enabled})"
+
+
+class _Line(Protocol):
+    """A part of a table that is one line of the fingerprint."""
+
+    def line(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table with all that a foreign key can meet. `rows` and `bytes` are the server's estimates."""
+
+    name: TableName
+    kind: TableKind = "table"
+    columns: tuple[Column, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    partition_of: TableName | None = None
+    inherits: tuple[TableName, ...] = ()
+    persistence: Literal["permanent", "unlogged", "temporary"] = "permanent"
+    row_security: bool = False
+    force_row_security: bool = False
+    rows: int = 0
+    bytes: int = 0
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name, or None."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def referenced_index(self, columns: tuple[str, ...]) -> Index | None:
+        """The index a key to these columns would rely on; the primary key first, as PostgreSQL prefers."""
+        usable = [index for index in self.indexes if index.can_be_referenced(columns)]
+        return min(usable, key=lambda index: (not index.primary, index.name), default=None)
+
+    def names_taken(self) -> frozenset[str]:
+        """The constraint names that stand on this table."""
+        return frozenset((*(key.name for key in self.foreign_keys), *(other.name for other in self.constraints)))
+
+    def lines(self) -> Iterator[str]:
+        """The table, line by line, in an order of its own: what the fingerprint is made of."""
+        head = f"{self.kind} {self.persistence}"
+        head += f" partition of {self.partition_of}" if self.partition_of else ""
+        head += "".join(f" inherits {parent}" for parent in self.inherits)
+        head += " row security" if self.row_security else ""
+        head += " (forced)" if self.force_row_security else ""
+        yield f"{self.name}: {head}"
+        parts: tuple[tuple[str, Iterable[_Line]], ...] = (
+            ("column", self.columns),
+            ("index", self.indexes),
+            ("foreign key", self.foreign_keys),
+            ("constraint", self.constraints),
+            ("trigger", self.triggers),
+        )
+        for word, things in parts:
+            yield from sorted(f"{self.name}: {word} {thing.line()}" for thing in things)
+
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits over the table's lines."""
+        return digest(self.lines())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """All tables of a database but those of the server and of schema `orchestrator`.
+
+    `comparable` holds pairs of operator class (of a referenced index's column) and base type (of a referencing
+    column) between which ADD FOREIGN KEY finds an equality operator; a class in `polymorphic` (enums, arrays, ranges)
+    compares a type with itself only.
+    """
+
+    server_version: int
+    tables: Mapping[TableName, Table]
+    comparable: frozenset[tuple[int, int]] = field(default=frozenset(), repr=False)
+    polymorphic: frozenset[int] = field(default=frozenset(), repr=False)
+
+    def table(self, name: TableName) -> Table | None:
+        """The table of that name, or None."""
+        return self.tables.get(name)
+
+    def can_compare(self, operator_class: int, key: Column, child: Column) -> bool:
+        """Whether ADD FOREIGN KEY finds an equality operator for a referencing column and a key's column."""
+        if operator_class in self.polymorphic and key.base_type != child.base_type:
+            return False
+        return (operator_class, child.base_type) in self.comparable
+
+    @property
+    def major(self) -> int:
+        """The server's major version."""
+        return self.server_version // 10000
+
+    @cached_property
+    def partitions(self) -> Mapping[TableName, tuple[TableName, ...]]:
+        """Partitioned table to its direct partitions."""
+        found: dict[TableName, list[TableName]] = {}
+        for table in self.tables.values():
+            if table.partition_of:
+                found.setdefault(table.partition_of, []).append(table.name)
+        return {name: tuple(sorted(parts)) for name, parts in found.items()}
+
+    def leaves(self, name: TableName) -> tuple[TableName, ...]:
+        """The partitions that hold rows, at any depth; none for an ordinary table."""
+        return tuple(
+            leaf
+            for part in self.partitions.get(name, ())
+            for leaf in (self.leaves(part) if self.tables[part].kind == "partitioned" else (part,))
+        )
+
+    def family(self, name: TableName) -> tuple[TableName, ...]:
+        """The table and its partitions at any depth: what a statement on it locks."""
+        return (name, *(each for part in self.partitions.get(name, ()) for each in self.family(part)))
+
+    @cached_property
+    def fingerprints(self) -> Mapping[str, str]:
+        """Fingerprint per table, by its printed name."""
+        return {str(name): table.fingerprint() for name, table in sorted(self.tables.items())}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits over all tables."""
+        return digest(f"{name} {value}" for name, value in self.fingerprints.items())
+
+
+def digest(lines: Iterable[str]) -> str:
+    """SHA-256 over lines, as 64 hexadecimal digits."""
+    total = sha256()
+    for line in lines:
+        total.update(line.encode())
+        total.update(b"\n")
+    return total.hexdigest()

@@ -1,0 +1,96 @@
+"""The relations that must hold: what a runbook promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+from orchestrator.core.catalog import Action, Deferrable, ForeignKey, TableName
+
+Priority = Literal["critical", "high", "medium", "low"]
+
+NAME_LIMIT = 63
+"""Bytes of an identifier that PostgreSQL keeps (NAMEDATALEN - 1); the rest is cut off in silence."""
+
+NAME_STEM = 54
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """One line of the contract: a foreign key that must stand, or the reason why it is deferred."""
+
+    table: TableName
+    columns: tuple[str, ...]
+    referenced: TableName
+    referenced_columns: tuple[str, ...]
+    on_delete: Action = "no action"
+    on_update: Action = "no action"
+    match: Literal["simple", "full"] = "simple"
+    deferrable: Deferrable = "not"
+    name: str
+    priority: Priority = "medium"
+    deferred: str | None = None
+    on_delete_columns: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The stable name of the relation in plans, journals and reports."""
+        return f"{self.table}({', '.join(self.columns)}) -> {self.target}"
+
+    @property
+    def target(self) -> str:
+        """What it refers to, as people write it."""
+        return f"{self.referenced}({', '.join(self.referenced_columns)})"
+
+    @property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """Which column refers to which."""
+        return frozenset(zip(self.columns, self.referenced_columns, strict=True))
+
+    def same_link(self, key: ForeignKey) -> bool:
+        """Whether a key ties the same columns to the same columns, whatever it does about it."""
+        return key.referenced == self.referenced and key.pairs == self.pairs
+
+    def differences(self, key: ForeignKey) -> tuple[str, ...]:
+        """In what a key with the same link differs from the promise; empty when it keeps it."""
+        wanted: tuple[tuple[str, object, object], ...] = (
+            ("on delete", self.on_delete, key.on_delete),
+            ("on update", self.on_update, key.on_update),
+            ("match", self.match, key.match),
+            ("deferrable", self.deferrable, key.deferrable),
+            ("on delete columns", sorted(self.on_delete_columns), sorted(key.on_delete_columns)),
+        )
+        return tuple(f"{what} is {has}, not {wants}" for what, wants, has in wanted if wants != has)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """All relations, in the order in which people wrote them."""
+
+    relations: tuple[Relation, ...]
+
+    @property
+    def promised(self) -> tuple[Relation, ...]:
+        """The relations that are part of this release."""
+        return tuple(relation for relation in self.relations if relation.deferred is None)
+
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """Every table that a promised relation touches, each once, sorted."""
+        return touched(self.promised)
+
+
+def touched(relations: Iterable[Relation]) -> tuple[TableName, ...]:
+    """The tables on either side of these relations, each once, sorted."""
+    return tuple(sorted({name for each in relations for name in (each.table, each.referenced)}))
+
+
+def default_name(table: str, columns: Iterable[str]) -> str:
+    """`fk_{table}_{columns}`; past 63 bytes whole characters up to 54 bytes, `_`, and 8 digits of its SHA-256."""
+    full = "_".join(["fk", table, *columns])
+    if len(full.encode()) <= NAME_LIMIT:
+        return full
+    stem = full.encode()[:NAME_STEM].decode(errors="ignore")
+    return f"{stem}_{sha256(full.encode()).hexdigest()[:8]}"

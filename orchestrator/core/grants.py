@@ -1,0 +1,32 @@
+"""The rights a role needs to carry out a contract, as statements for a DBA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.core.catalog import Catalog, TableName
+from orchestrator.core.contract import Contract
+
+
+def quoted(name: str) -> str:
+    """An identifier in double quotes, as PostgreSQL's quote_ident would write it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def grants(contract: Contract, catalog: Catalog, *, role: str, database: str) -> Iterator[str]:
+    """GRANT statements; ownership cannot be granted, so the owners of the referencing tables are asked for in words."""
+    children = sorted({each.table for each in contract.promised if catalog.table(each.table)})
+    parents = sorted({each.referenced for each in contract.promised if catalog.table(each.referenced)})
+    yield f"GRANT CREATE ON DATABASE {quoted(database)} TO {quoted(role)};"
+    for schema in sorted({name.schema for name in (*children, *parents)}):
+        yield f"GRANT USAGE ON SCHEMA {quoted(schema)} TO {quoted(role)};"
+    for name in sorted({*children, *parents}):
+        yield f"GRANT SELECT ON {_table(name)} TO {quoted(role)};"
+    for name in parents:
+        yield f"GRANT REFERENCES, UPDATE ON {_table(name)} TO {quoted(role)};"
+    for name in children:
+        yield f"-- the role must be a member of the owner of {_table(name)}, or own it: only an owner may add a key"
+
+
+def _table(name: TableName) -> str:
+    return f"{quoted(name.schema)}.{quoted(name.name)}"

@@ -1,0 +1,278 @@
+"""The events of a run: the journal is the only truth, and whatever is shown anywhere was folded from these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Literal
+
+from orchestrator.core.checks import Finding
+from orchestrator.core.outcome import RunState, StepState
+from orchestrator.core.plan import Plan
+from orchestrator.core.verdict import Word
+
+Task = Literal["deploy", "rollback", "preflight", "audit", "backup", "validate", "rehearse"]
+
+GENESIS = "0" * 64
+"""What stands in place of the previous hash in a journal's first event."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What database this is, told apart by what it is and not by its name."""
+
+    system_identifier: str
+    database: str
+    server_version: int
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """A run began. The lock budget is in ms."""
+
+    task: Task
+    runbook: str
+    environment: str
+    kind: str
+    steps: tuple[str, ...]
+    initiator: str
+    os_user: str
+    host: str
+    version: str
+    target: Identity
+    dry_run: bool = False
+    rolls_back: str | None = None
+    lock_budget_ms: int = 100
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    """A step began."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished:
+    """A step ended. The duration is in ms."""
+
+    step: str
+    state: StepState
+    note: str
+    duration_ms: float
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingsRecorded:
+    """The results of the checks of one step."""
+
+    step: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictGiven:
+    """What the rules made of the findings at a gate."""
+
+    gate: str
+    word: Word
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRecorded:
+    """The plan that this run carries out."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogRecorded:
+    """The catalog's fingerprint at a moment; `tables` has one per table, `lines` those of the tables of the plan."""
+
+    moment: Literal["before", "after", "after rollback"]
+    fingerprint: str
+    tables: Mapping[str, str]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrphansCounted:
+    """Rows of a relation that refer to nothing: an exact count in rows, the query that shows them, time in ms.
+
+    `sample` holds up to 20 keys and stays empty where the policy keeps them out of the ledger.
+    """
+
+    relation: str
+    orphans: int
+    query: str
+    duration_ms: float
+    moment: Literal["audit", "validate"] = "audit"
+    sample: tuple[Mapping[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupProved:
+    """A backup and its proof. Sizes are in bytes, times in ms; `tables` and `rows` were compared after a restore.
+
+    `path` is None for an external backup, whose restore point stands in `restore`.
+    """
+
+    mode: Literal["dump", "external"]
+    path: str | None
+    restore: str
+    bytes: int
+    tables: int
+    rows: int
+    dump_ms: float
+    restore_ms: float
+    compare_ms: float
+    tool: str
+    manifest_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockAttemptFailed:
+    """A lock was not granted within the budget; nothing was changed and another attempt follows."""
+
+    statement: str
+    attempt: int
+    table: str
+    sqlstate: str
+    blocker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementDone:
+    """A statement took effect; this event was committed with it. Times are in ms.
+
+    `blocked_ms` runs from our first lock request of the last attempt, so it bounds what a writer can have waited.
+    """
+
+    id: str
+    relation: str
+    sql: str
+    attempts: int
+    duration_ms: float
+    blocked_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementFailed:
+    """The server refused a statement for good."""
+
+    id: str
+    relation: str
+    sqlstate: str
+    message: str
+    because_of_orphans: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementUndone:
+    """A statement of run `of` was walked back; this event was committed with it. Times are in ms."""
+
+    id: str
+    relation: str
+    of: str
+    sql: tuple[str, ...]
+    attempts: int
+    duration_ms: float
+    blocked_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoPassedOver:
+    """A statement was not walked back, and why (it is gone already, or is no longer what the run made)."""
+
+    id: str
+    relation: str
+    of: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkedBack:
+    """The way back ended: whether the catalog is what it was before, and what differs if not."""
+
+    of: str
+    before: str
+    after: str
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationQueued:
+    """Something that people follow happened; `topic` tells which, the words are rendered later."""
+
+    topic: Literal["started", "gate", "blocked", "orphans", "rollback", "finished"]
+    about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """A run ended."""
+
+    state: RunState
+    reason: str = ""
+
+
+Event = (
+    RunStarted
+    | StepStarted
+    | StepFinished
+    | FindingsRecorded
+    | VerdictGiven
+    | PlanRecorded
+    | CatalogRecorded
+    | OrphansCounted
+    | BackupProved
+    | LockAttemptFailed
+    | StatementDone
+    | StatementFailed
+    | StatementUndone
+    | UndoPassedOver
+    | WalkedBack
+    | NotificationQueued
+    | RunFinished
+)
+
+
+def kind_of(event: type[Event] | Event) -> str:
+    """The event's name in the ledger: `StatementDone` is `statement_done`."""
+    name = event.__name__ if isinstance(event, type) else type(event).__name__
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+EVENT_TYPES: Mapping[str, type[Event]] = {kind_of(each): each for each in Event.__args__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An event as the ledger keeps it; `data` is the exact text that was hashed."""
+
+    run: str
+    seq: int
+    at: datetime
+    actor: str
+    kind: str
+    data: str
+    previous: str
+    hash: str
+
+
+def entry_hash(*, previous: str, run: str, seq: int, at: datetime, actor: str, kind: str, data: str) -> str:
+    """The hash that ties an event to the one before; the ledger's SQL function computes the same."""
+    text = "\n".join((previous, run, str(seq), timestamp(at), actor, kind, data))
+    return sha256(text.encode()).hexdigest()
+
+
+def timestamp(at: datetime) -> str:
+    """UTC with microseconds, as the ledger writes it."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

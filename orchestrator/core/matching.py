@@ -1,0 +1,199 @@
+"""Contract against catalog: the state of each relation.
+
+Every relation gets a status and a reason; none is left out. The rules are PostgreSQL's own for ADD FOREIGN KEY
+(ATAddForeignKeyConstraint), asked of the catalog instead of the server, so that nothing has to be tried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from orchestrator.core.catalog import Catalog, Column, ForeignKey, Index, Table
+from orchestrator.core.contract import Contract, Relation
+
+Status = Literal["present", "missing", "different", "deferred", "impossible"]
+
+DELETE_COLUMNS_SINCE = 15
+"""SET NULL and SET DEFAULT on some columns only came with PostgreSQL 15."""
+
+
+Matter = Literal["missing", "kind", "unique", "type", "collation", "persistence", "generated", "version"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """Why the server would refuse a key, and which matter it is."""
+
+    matter: Matter
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A relation and what the catalog says of it. `standing` is the key that already ties these columns."""
+
+    relation: Relation
+    status: Status
+    reason: str = ""
+    standing: ForeignKey | None = None
+    obstacles: tuple[Obstacle, ...] = ()
+
+
+def match_all(contract: Contract, catalog: Catalog) -> tuple[Match, ...]:
+    """Every relation of the contract with its status, in the contract's order."""
+    return tuple(match(relation, catalog) for relation in contract.relations)
+
+
+def match(relation: Relation, catalog: Catalog) -> Match:
+    """One relation with its status."""
+    if relation.deferred is not None:
+        return Match(relation=relation, status="deferred", reason=relation.deferred)
+    missing = tuple(_missing_parts(relation, catalog))
+    if missing:
+        return _impossible(relation, missing)
+    table = catalog.tables[relation.table]
+    standing = _standing(relation, table)
+    if standing:
+        return _judge_standing(relation, standing)
+    if relation.name in table.names_taken():
+        reason = f"the name {relation.name} is taken by another constraint of {relation.table}"
+        return Match(relation=relation, status="different", reason=reason)
+    obstacles = tuple(_obstacles(relation, catalog))
+    if obstacles:
+        return _impossible(relation, obstacles)
+    return _judge_partitions(relation, catalog) or Match(relation=relation, status="missing")
+
+
+def differing_types(relation: Relation, catalog: Catalog) -> Iterator[str]:
+    """Pairs of columns whose types differ, comparable or not; the relation's tables and columns must exist."""
+    table, parent = catalog.tables[relation.table], catalog.tables[relation.referenced]
+    for mine, theirs in zip(relation.columns, relation.referenced_columns, strict=True):
+        child, key = table.column(mine), parent.column(theirs)
+        if child and key and child.type_name != key.type_name:
+            yield f"{relation.table}.{mine} is {child.type_name}, {relation.target} is {key.type_name}"
+
+
+def _impossible(relation: Relation, obstacles: tuple[Obstacle, ...]) -> Match:
+    reason = "; ".join(each.text for each in obstacles)
+    return Match(relation=relation, status="impossible", reason=reason, obstacles=obstacles)
+
+
+def narrowed(contract: Contract, only: tuple[str, ...]) -> Contract:
+    """The contract for one run: what `only` (`critical` or names of tables) leaves out is deferred, and says so."""
+
+    def kept(relation: Relation) -> bool:
+        words = {relation.table.name, str(relation.table)}
+        return ("critical" in only and relation.priority == "critical") or bool(words & set(only))
+
+    if not only:
+        return contract
+    return Contract(
+        relations=tuple(
+            each if each.deferred is not None or kept(each) else replace(each, deferred="not in this run (--only)")
+            for each in contract.relations
+        )
+    )
+
+
+def _standing(relation: Relation, table: Table) -> ForeignKey | None:
+    """The key that already makes this link; the one nearest to the promise when there are several."""
+    links = [key for key in table.foreign_keys if relation.same_link(key)]
+    return min(
+        links,
+        key=lambda key: (bool(relation.differences(key)), not key.holds, key.name != relation.name, key.name),
+        default=None,
+    )
+
+
+def _judge_standing(relation: Relation, key: ForeignKey) -> Match:
+    differences = list(relation.differences(key))
+    differences += [] if key.enforced else ["it stands NOT ENFORCED"]
+    differences += [] if key.triggers_enabled else ["its triggers are disabled"]
+    under = "" if key.name == relation.name else f"stands as {key.name}"
+    if differences:
+        reason = "; ".join([*([under] if under else []), *differences])
+        return Match(relation=relation, status="different", reason=reason, standing=key)
+    if not key.validated:
+        reason = f"stands NOT VALID as {key.name}"
+        return Match(relation=relation, status="missing", reason=reason, standing=key)
+    return Match(relation=relation, status="present", reason=under, standing=key)
+
+
+def _judge_partitions(relation: Relation, catalog: Catalog) -> Match | None:
+    """What stands in the way on a partition: the key of the partitioned table comes to stand there too."""
+    for leaf in catalog.leaves(relation.table):
+        part = match(replace(relation, table=leaf), catalog)
+        if part.status in {"different", "impossible"}:
+            return replace(part, relation=relation, reason=f"partition {leaf}: {part.reason}", standing=None)
+    return None
+
+
+def _missing_parts(relation: Relation, catalog: Catalog) -> Iterator[Obstacle]:
+    sides = ((relation.table, relation.columns), (relation.referenced, relation.referenced_columns))
+    for name, columns in sides:
+        table = catalog.table(name)
+        if table is None:
+            yield Obstacle(matter="missing", text=f"table {name} does not exist")
+        elif table.kind not in {"table", "partitioned"}:
+            yield Obstacle(matter="kind", text=f"{name} is a {table.kind} table or view, which cannot have keys")
+        else:
+            for each in columns:
+                if table.column(each) is None:
+                    yield Obstacle(matter="missing", text=f"column {name}.{each} does not exist")
+
+
+def _obstacles(relation: Relation, catalog: Catalog) -> Iterator[Obstacle]:
+    """Why the server would refuse this key."""
+    table, parent = catalog.tables[relation.table], catalog.tables[relation.referenced]
+    index = parent.referenced_index(relation.referenced_columns)
+    if index is None:
+        text = f"{relation.target} is no unique key (immediate, valid, not partial)"
+        yield Obstacle(matter="unique", text=text)
+    else:
+        yield from _type_obstacles(relation, table, parent, index, catalog)
+    yield from _persistence_obstacles(table, parent)
+    yield from _generated_obstacles(relation, table)
+    if relation.on_delete_columns and catalog.major < DELETE_COLUMNS_SINCE:
+        yield Obstacle(matter="version", text=f"on_delete_columns needs PostgreSQL {DELETE_COLUMNS_SINCE}")
+
+
+def _type_obstacles(
+    relation: Relation, table: Table, parent: Table, index: Index, catalog: Catalog
+) -> Iterator[Obstacle]:
+    classes = dict(zip(index.columns, index.operator_classes, strict=True))
+    for child_name, parent_name in zip(relation.columns, relation.referenced_columns, strict=True):
+        child, key = table.column(child_name), parent.column(parent_name)
+        if child is None or key is None:
+            continue
+        if not catalog.can_compare(classes[parent_name], key, child):
+            text = f"{child_name} is {child.type_name}, {parent_name} is {key.type_name}"
+            yield Obstacle(matter="type", text=f"types cannot be compared: {text}")
+        elif _collations_clash(child, key):
+            text = f"{child_name} {child.collation}, {parent_name} {key.collation}"
+            yield Obstacle(matter="collation", text=f"collations cannot be compared: {text}")
+
+
+def _collations_clash(child: Column, key: Column) -> bool:
+    """Two collations of which one calls different strings equal: PostgreSQL 18 refuses, earlier ones go wrong."""
+    return child.collation != key.collation and not (child.deterministic and key.deterministic)
+
+
+def _persistence_obstacles(table: Table, parent: Table) -> Iterator[Obstacle]:
+    rank = {"permanent": 0, "unlogged": 1, "temporary": 2}
+    if rank[parent.persistence] > rank[table.persistence]:
+        text = f"a {table.persistence} table cannot refer to the {parent.persistence} table {parent.name}"
+        yield Obstacle(matter="persistence", text=text)
+
+
+def _generated_obstacles(relation: Relation, table: Table) -> Iterator[Obstacle]:
+    writes = {"set null", "set default"}
+    changes = relation.on_delete in writes or relation.on_update in {*writes, "cascade"}
+    for name in relation.columns:
+        column = table.column(name)
+        if column and column.generated == "virtual":
+            yield Obstacle(matter="generated", text=f"{name} is a virtual generated column")
+        elif column and column.generated and changes:
+            text = f"{name} is generated and cannot be written by ON DELETE or ON UPDATE"
+            yield Obstacle(matter="generated", text=text)

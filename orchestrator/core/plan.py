@@ -1,0 +1,261 @@
+"""Contract and catalog become a plan: ordered statements, each with its way back, its proof, its locks and timeouts.
+
+The order is the one that never mixes ADD and VALIDATE on a table: all keys NOT VALID first, then the validations, then
+the keys of partitioned tables that adopt what stands on their partitions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import chain
+from typing import Literal, Protocol
+
+from orchestrator.core.catalog import Catalog, TableName
+from orchestrator.core.contract import Contract, Priority, Relation
+from orchestrator.core.locks import Lock, Mode
+from orchestrator.core.matching import Match, Status, match, match_all
+
+StatementKind = Literal["add", "validate", "adopt"]
+ConstraintState = Literal["absent", "not valid", "valid"]
+
+NOT_VALID_ON_PARTITIONED_SINCE = 18
+"""Before PostgreSQL 18 a partitioned table refuses a NOT VALID foreign key."""
+
+VALIDATE_LOCK_TIMEOUT_MS = 1000
+"""How long VALIDATE may queue: no writer waits behind SHARE UPDATE EXCLUSIVE, so this is not the lock budget."""
+
+RANK: dict[Priority, int] = {"critical": 0, "high": 1, "medium": 2, "low": 3}
+
+
+class DdlWriter(Protocol):
+    """Writes statements with every identifier quoted."""
+
+    def add(self, relation: Relation, *, not_valid: bool) -> str:
+        """ALTER TABLE … ADD CONSTRAINT … FOREIGN KEY."""
+
+    def validate(self, table: TableName, name: str) -> str:
+        """ALTER TABLE … VALIDATE CONSTRAINT."""
+
+    def drop(self, table: TableName, name: str) -> str:
+        """ALTER TABLE … DROP CONSTRAINT."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What the catalog shows once a statement took effect."""
+
+    table: TableName
+    constraint: str
+    state: ConstraintState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement of the plan. Timeouts are in ms; a statement timeout of 0 means none."""
+
+    id: str
+    kind: StatementKind
+    relation: str
+    sql: str
+    undo: tuple[str, ...]
+    proof: Proof
+    locks: tuple[Lock, ...]
+    undo_locks: tuple[Lock, ...]
+    lock_timeout_ms: int
+    statement_timeout_ms: int
+    hazards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRelation:
+    """A line of the contract with its status in this plan. `standing` names the key that already makes the link."""
+
+    relation: Relation
+    status: Status
+    reason: str = ""
+    standing: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would be executed, and for which catalog it was made."""
+
+    runbook: str
+    environment: str
+    digest: str
+    fingerprint: str
+    relations: tuple[PlannedRelation, ...]
+    statements: tuple[Statement, ...]
+
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """The tables that the statements lock, each once, sorted."""
+        return tuple(sorted({lock.table for each in self.statements for lock in each.locks}))
+
+
+def make_plan(
+    *,
+    runbook: str,
+    environment: str,
+    contract: Contract,
+    catalog: Catalog,
+    writer: DdlWriter,
+    lock_budget_ms: int,
+) -> Plan:
+    """The plan for this contract on this catalog; `lock_budget_ms` is the longest that a writer may wait for us."""
+    matches = match_all(contract, catalog)
+    maker = _Maker(catalog=catalog, writer=writer, budget=lock_budget_ms)
+    relations = tuple(_planned(each) for each in matches)
+    statements = tuple(maker.statements([each for each in matches if each.status == "missing"]))
+    return Plan(
+        runbook=runbook,
+        environment=environment,
+        digest=plan_digest(relations, statements),
+        fingerprint=catalog.fingerprint,
+        relations=relations,
+        statements=statements,
+    )
+
+
+def plan_digest(relations: Iterable[PlannedRelation], statements: Iterable[Statement]) -> str:
+    """SHA-256 over the relations with their status, and over SQL and undo sorted by id.
+
+    Timeouts, order, counts and the names of environments stay out, so that staging and production can have the same.
+    """
+    document = {
+        "relations": sorted([str(each.relation), each.status] for each in relations),
+        "statements": sorted([each.id, each.sql, *each.undo] for each in statements),
+    }
+    return sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _planned(found: Match) -> PlannedRelation:
+    return PlannedRelation(
+        relation=found.relation,
+        status=found.status,
+        reason=found.reason,
+        standing=found.standing.name if found.standing else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Maker:
+    """Turns missing relations into statements."""
+
+    catalog: Catalog
+    writer: DdlWriter
+    budget: int
+
+    def statements(self, missing: Sequence[Match]) -> Iterator[Statement]:
+        """All statements in the order in which they are safe to run."""
+        ordered = sorted(missing, key=lambda each: RANK[each.relation.priority])
+        parts = [part for each in ordered for part in self._parts(each)]
+        adds = (self._add(each.relation) for each in parts if each.standing is None)
+        validations = (self._validate(each) for each in parts)
+        adoptions = (self._adopt(each.relation) for each in ordered if self._in_parts(each))
+        return chain(adds, validations, adoptions)
+
+    def _in_parts(self, found: Match) -> bool:
+        partitioned = self.catalog.tables[found.relation.table].kind == "partitioned"
+        return partitioned and found.standing is None and self.catalog.major < NOT_VALID_ON_PARTITIONED_SINCE
+
+    def _parts(self, found: Match) -> Iterator[Match]:
+        """The relation itself, or one for each partition that does not have the key yet."""
+        if not self._in_parts(found):
+            yield found
+            return
+        for leaf in self.catalog.leaves(found.relation.table):
+            part = match(replace(found.relation, table=leaf), self.catalog)
+            if part.status == "missing":
+                yield part
+
+    def _add(self, relation: Relation) -> Statement:
+        return self._statement(
+            kind="add",
+            relation=relation,
+            sql=self.writer.add(relation, not_valid=True),
+            undo=(self.writer.drop(relation.table, relation.name),),
+            state="not valid",
+            mode="SHARE ROW EXCLUSIVE",
+            hazards=tuple(self._hazards(relation)),
+        )
+
+    def _adopt(self, relation: Relation) -> Statement:
+        return self._statement(
+            kind="adopt",
+            relation=relation,
+            sql=self.writer.add(relation, not_valid=False),
+            undo=(self.writer.drop(relation.table, relation.name),),
+            state="valid",
+            mode="SHARE ROW EXCLUSIVE",
+            hazards=("takes its locks on every partition too", *self._hazards(relation)),
+        )
+
+    def _validate(self, found: Match) -> Statement:
+        relation = found.relation
+        name = found.standing.name if found.standing else relation.name
+        named = replace(relation, name=name)
+        undo = (self.writer.drop(relation.table, name), self.writer.add(named, not_valid=True))
+        return self._statement(
+            kind="validate",
+            relation=named,
+            sql=self.writer.validate(relation.table, name),
+            undo=undo,
+            state="valid",
+            mode="SHARE UPDATE EXCLUSIVE",
+            hazards=("reads the whole referencing table",),
+        )
+
+    def _statement(
+        self,
+        *,
+        kind: StatementKind,
+        relation: Relation,
+        sql: str,
+        undo: tuple[str, ...],
+        state: ConstraintState,
+        mode: Mode,
+        hazards: tuple[str, ...],
+    ) -> Statement:
+        validate = kind == "validate"
+        return Statement(
+            id=f"{kind}:{relation.table}.{relation.name}",
+            kind=kind,
+            relation=relation.id,
+            sql=sql,
+            undo=undo,
+            proof=Proof(table=relation.table, constraint=relation.name, state=state),
+            locks=self._locks(relation, mode, "ROW SHARE" if validate else mode),
+            undo_locks=self._locks(relation, "ACCESS EXCLUSIVE", "ACCESS EXCLUSIVE"),
+            lock_timeout_ms=VALIDATE_LOCK_TIMEOUT_MS if validate else self.budget,
+            statement_timeout_ms=0 if validate else self.budget,
+            hazards=hazards,
+        )
+
+    def _locks(self, relation: Relation, child: Mode, parent: Mode) -> tuple[Lock, ...]:
+        """Locks on both sides, partitions included; the referencing table first."""
+        children = self.catalog.family(relation.table)
+        parents = self.catalog.family(relation.referenced)
+        return tuple(
+            chain(
+                (Lock(table=name, mode=child) for name in children),
+                (Lock(table=name, mode=parent) for name in parents if name not in children),
+            )
+        )
+
+    def _hazards(self, relation: Relation) -> Iterator[str]:
+        table = self.catalog.tables[relation.table]
+        yield f"writers of both tables wait up to {self.budget} ms"
+        if not any(index.supports(relation.columns) for index in table.indexes):
+            yield f"no index leads with {', '.join(relation.columns)}: deleting a referenced row scans {relation.table}"
+        heirs = [each.name for each in self.catalog.tables.values() if relation.table in each.inherits]
+        if heirs:
+            yield f"tables that inherit from {relation.table} are not covered: {', '.join(map(str, heirs))}"
+        if relation.on_delete == "set null":
+            hit = set(relation.on_delete_columns or relation.columns)
+            fixed = sorted(each.name for each in table.columns if each.not_null and each.name in hit)
+            if fixed:
+                yield f"ON DELETE SET NULL would fail: {', '.join(fixed)} cannot be null"

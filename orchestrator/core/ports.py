@@ -1,0 +1,135 @@
+"""What a step may see of the world: the Protocols that adapters keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from orchestrator.core.catalog import Catalog
+from orchestrator.core.checks import Answer, Finding
+from orchestrator.core.contract import Relation
+from orchestrator.core.journal import BackupProved, Event, OrphansCounted
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.plan import Statement
+from orchestrator.core.run import Run
+from orchestrator.core.timeline import StepName
+
+
+class Recorder(Protocol):
+    """Appends events to the journal; `run` is what they add up to so far."""
+
+    @property
+    def run(self) -> Run:
+        """The run so far."""
+
+    def record(self, event: Event) -> None:
+        """Append one event."""
+
+
+class CatalogReader(Protocol):
+    """Reads what the database has."""
+
+    def catalog(self) -> Catalog:
+        """All tables, in one snapshot."""
+
+
+class Prober(Protocol):
+    """Puts the questions of the preflight list to the world."""
+
+    def ask(self, probe: str) -> Answer:
+        """The rows of a probe, or why it could not be answered; never raises for what the server refuses."""
+
+
+class Step(Protocol):
+    """One step of a runbook. `changes` is false when it only reads, so that a dry run may take it."""
+
+    @property
+    def name(self) -> StepName:
+        """The step's stable name."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything outside `runs/` is written, even if it is rolled back."""
+
+    def due(self, run: Run) -> str | None:
+        """None when there is something to do, otherwise why not."""
+
+    def act(self, recorder: Recorder) -> Outcome:
+        """Do it. Raises OrchestratorError."""
+
+    def preview(self, run: Run) -> Iterable[str]:
+        """What it would do, line by line, for a dry run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphans:
+    """Rows that refer to nothing: exact count, the query that shows them, up to 20 keys, time in ms."""
+
+    relation: Relation
+    count: int
+    query: str
+    sample: tuple[Mapping[str, str | None], ...]
+    duration_ms: float
+
+    def event(
+        self, moment: Literal["audit", "validate"], sample: tuple[Mapping[str, str | None], ...]
+    ) -> OrphansCounted:
+        """What the journal keeps; `sample` is what the policy lets into it."""
+        return OrphansCounted(
+            relation=self.relation.id,
+            orphans=self.count,
+            query=self.query,
+            duration_ms=self.duration_ms,
+            moment=moment,
+            sample=sample,
+        )
+
+
+class OrphanCounter(Protocol):
+    """Counts orphans, reading only."""
+
+    def count(self, relations: Iterable[Relation], catalog: Catalog) -> Iterable[Orphans]:
+        """One result per relation, in order, as they are found."""
+
+
+class TenantCounter(Protocol):
+    """Counts rows that refer to another workspace's row, reading only."""
+
+    def crossing(self, relation: Relation, catalog: Catalog) -> int:
+        """Rows whose workspace differs from that of the row they refer to; NULL on either side is global."""
+
+
+class SampleKeeper(Protocol):
+    """Keeps sampled keys where the policy allows them."""
+
+    def keep(self, found: Orphans) -> tuple[Mapping[str, str | None], ...]:
+        """Keep a sample on this machine; what may enter the ledger comes back."""
+
+
+class Executor(Protocol):
+    """Carries out a statement and its record in one transaction."""
+
+    def opened(self, step: str) -> AbstractContextManager[None]:
+        """Hold what is needed while statements run. Raises HeldBack when another runner is at work."""
+
+    def execute(self, statement: Statement) -> None:
+        """Do it and record StatementDone. Raises StatementRejected, HeldBack when a lock was not granted in time."""
+
+    def undo(self, statement: Statement, *, of: str) -> None:
+        """Walk it back and record StatementUndone. Raises like execute."""
+
+
+class BackupTool(Protocol):
+    """Takes a backup and proves it."""
+
+    def take(self) -> BackupProved:
+        """A proved backup. Raises OrchestratorError when it could not be taken or proved."""
+
+
+class SuiteRunner(Protocol):
+    """Runs the checks of a runbook's folder in transactions that are rolled back."""
+
+    def run(self, *, behavioural: bool, all_keys: bool) -> tuple[Finding, ...]:
+        """One finding per check; those that write are left out where they are not allowed, and named."""

@@ -1,0 +1,10 @@
+"""The preflight list: every check, each with the number that it has in the list of PostgreSQL facts."""
+
+from orchestrator.core.checks import Check
+from orchestrator.core.preflight.activity import ACTIVITY
+from orchestrator.core.preflight.relations import RELATIONS
+from orchestrator.core.preflight.server import SERVER
+
+CHECKS: tuple[Check, ...] = (*SERVER, *RELATIONS, *ACTIVITY)
+
+__all__ = ["CHECKS"]

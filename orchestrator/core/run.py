@@ -1,0 +1,142 @@
+"""A run: what its events add up to. An event that a newer version wrote is passed over, never an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from orchestrator.core.checks import Finding
+from orchestrator.core.journal import (
+    GENESIS,
+    BackupProved,
+    CatalogRecorded,
+    Event,
+    FindingsRecorded,
+    LockAttemptFailed,
+    OrphansCounted,
+    PlanRecorded,
+    RunFinished,
+    RunStarted,
+    StatementDone,
+    StatementFailed,
+    StatementUndone,
+    StepFinished,
+    StepStarted,
+    UndoPassedOver,
+    VerdictGiven,
+    WalkedBack,
+)
+from orchestrator.core.outcome import StepState
+from orchestrator.core.plan import Plan
+
+
+@dataclass(slots=True, kw_only=True)
+class StepRecord:
+    """A step of a run as far as it came. The duration is in ms."""
+
+    state: StepState = "pending"
+    note: str = ""
+    remedy: str = ""
+    started: datetime | None = None
+    duration_ms: float | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """What the events of one run add up to."""
+
+    id: str
+    started: RunStarted | None = None
+    started_at: datetime | None = None
+    finished: RunFinished | None = None
+    finished_at: datetime | None = None
+    steps: dict[str, StepRecord] = field(default_factory=dict)
+    findings: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
+    verdicts: list[VerdictGiven] = field(default_factory=list)
+    plan: Plan | None = None
+    catalogs: dict[str, CatalogRecorded] = field(default_factory=dict)
+    orphans: dict[tuple[str, str], OrphansCounted] = field(default_factory=dict)
+    backup: BackupProved | None = None
+    lock_failures: list[LockAttemptFailed] = field(default_factory=list)
+    done: dict[str, StatementDone] = field(default_factory=dict)
+    failures: dict[str, StatementFailed] = field(default_factory=dict)
+    undone: dict[str, StatementUndone] = field(default_factory=dict)
+    passed_over: list[UndoPassedOver] = field(default_factory=list)
+    walked_back: WalkedBack | None = None
+    head: str = GENESIS
+    count: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether this run changed the target."""
+        return bool(self.done or self.undone)
+
+    @property
+    def all_findings(self) -> tuple[Finding, ...]:
+        """The findings of all steps, in the order of the steps."""
+        return tuple(each for findings in self.findings.values() for each in findings)
+
+    @property
+    def standing(self) -> tuple[StatementDone, ...]:
+        """The statements of this run that it has not walked back itself."""
+        return tuple(each for each in self.done.values() if each.id not in self.undone)
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether this run ended with its own changes walked back."""
+        return self.walked_back is not None and self.walked_back.of == self.id
+
+    def see(self, event: Event, at: datetime) -> None:
+        """Take one event in. Times come from the ledger, never from a clock."""
+        match event:
+            case RunStarted():
+                self.started, self.started_at = event, at
+                self.steps = {name: StepRecord() for name in event.steps}
+            case StepStarted():
+                self.steps[event.step] = StepRecord(started=at)
+            case StepFinished():
+                record = self.steps.setdefault(event.step, StepRecord())
+                record.state, record.note, record.remedy = event.state, event.note, event.remedy
+                record.duration_ms = event.duration_ms
+            case FindingsRecorded():
+                self.findings[event.step] = event.findings
+            case VerdictGiven():
+                self.verdicts.append(event)
+            case PlanRecorded():
+                self.plan = event.plan
+            case CatalogRecorded():
+                self.catalogs[event.moment] = event
+            case OrphansCounted():
+                self.orphans[event.relation, event.moment] = event
+            case RunFinished():
+                self.finished, self.finished_at = event, at
+            case _:
+                self._see_work(event)
+
+    def _see_work(self, event: Event) -> None:
+        match event:
+            case BackupProved():
+                self.backup = event
+            case LockAttemptFailed():
+                self.lock_failures.append(event)
+            case StatementDone():
+                self.done[event.id] = event
+            case StatementFailed():
+                self.failures[event.id] = event
+            case StatementUndone():
+                self.undone[event.id] = event
+            case UndoPassedOver():
+                self.passed_over.append(event)
+            case WalkedBack():
+                self.walked_back = event
+            case _:
+                return
+
+
+def fold(run: str, events: Iterable[tuple[Event, datetime]]) -> Run:
+    """The run that these events add up to."""
+    total = Run(run)
+    for event, at in events:
+        total.see(event, at)
+    return total

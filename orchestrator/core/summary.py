@@ -1,0 +1,175 @@
+"""One view of a run for every report, message and JSON document: each number is taken from the journal, once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from orchestrator.core.checks import Finding
+from orchestrator.core.fates import FATES, RelationRow, relation_rows
+from orchestrator.core.journal import BackupProved, StatementDone
+from orchestrator.core.outcome import RunState, StepState
+from orchestrator.core.run import Run
+from orchestrator.core.verdict import Word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    """A step with its state; start and duration in ms since the run began."""
+
+    id: str
+    state: StepState
+    note: str
+    remedy: str
+    start_ms: float | None
+    duration_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Everything that is told about a run."""
+
+    run: str
+    task: str
+    runbook: str
+    environment: str
+    kind: str
+    state: RunState
+    verdict: Word | None
+    reasons: tuple[str, ...]
+    reason: str
+    initiator: str
+    host: str
+    database: str
+    server_version: str
+    dry_run: bool
+    started: str
+    finished: str | None
+    duration_ms: float | None
+    digest: str
+    fingerprint_before: str
+    fingerprint_after: str
+    promised: int
+    holding: int
+    counts: Mapping[str, int]
+    relations: tuple[RelationRow, ...]
+    steps: tuple[StepRow, ...]
+    findings: tuple[Finding, ...]
+    statements: tuple[StatementDone, ...]
+    backup: BackupProved | None
+    longest_lock_wait_ms: float
+    lock_budget_ms: int
+    lock_failures: int
+    rolled_back: bool
+    rolls_back: str | None
+    undone: int
+    differences: tuple[str, ...]
+    next_steps: tuple[str, ...]
+    head: str
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """The findings that are not a pass, gravest first."""
+        rank = {"critical": 0, "important": 1, "optional": 2}
+        return tuple(sorted((f for f in self.findings if f.status != "pass"), key=lambda f: rank[f.severity]))
+
+
+def summarize(run: Run) -> Summary:
+    """The view of a run, finished or not."""
+    started = run.started
+    if started is None:
+        message = f"run {run.id} has no beginning: its journal is not whole"
+        raise ValueError(message)
+    relations = tuple(relation_rows(run))
+    counts = Counter(row.fate for row in relations)
+    verdict = run.verdicts[-1] if run.verdicts else None
+    waits = [*(each.blocked_ms for each in run.done.values()), *(each.blocked_ms for each in run.undone.values())]
+    return Summary(
+        run=run.id,
+        task=started.task,
+        runbook=started.runbook,
+        environment=started.environment,
+        kind=started.kind,
+        state=run.finished.state if run.finished else "running",
+        verdict=verdict.word if verdict else None,
+        reasons=verdict.reasons if verdict else (),
+        reason=run.finished.reason if run.finished else "",
+        initiator=started.initiator,
+        host=started.host,
+        database=started.target.database,
+        server_version=version_text(started.target.server_version),
+        dry_run=started.dry_run,
+        started=f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC",
+        finished=f"{run.finished_at:%Y-%m-%d %H:%M:%S} UTC" if run.finished_at else None,
+        duration_ms=_elapsed_ms(run),
+        digest=run.plan.digest if run.plan else "",
+        fingerprint_before=_fingerprint(run, "before"),
+        fingerprint_after=_fingerprint(run, "after rollback") or _fingerprint(run, "after"),
+        promised=sum(row.fate != "deferred" for row in relations),
+        holding=sum(row.fate in {"added", "present"} for row in relations),
+        counts={fate: counts[fate] for fate in FATES},
+        relations=relations,
+        steps=tuple(_step_rows(run)),
+        findings=run.all_findings,
+        statements=tuple(run.done.values()),
+        backup=run.backup,
+        longest_lock_wait_ms=round(max(waits, default=0.0), 1),
+        lock_budget_ms=started.lock_budget_ms,
+        lock_failures=len(run.lock_failures),
+        rolled_back=run.rolled_back,
+        rolls_back=started.rolls_back,
+        undone=len(run.undone),
+        differences=run.walked_back.differences if run.walked_back else (),
+        next_steps=tuple(_next_steps(run, relations)),
+        head=run.head,
+    )
+
+
+def version_text(version: int) -> str:
+    """`160003` is `16.3`."""
+    return f"{version // 10000}.{version % 10000}"
+
+
+def _fingerprint(run: Run, moment: str) -> str:
+    recorded = run.catalogs.get(moment)
+    return recorded.fingerprint if recorded else ""
+
+
+def _elapsed_ms(run: Run) -> float | None:
+    if not (run.started_at and run.finished_at):
+        return None
+    return (run.finished_at - run.started_at).total_seconds() * 1000
+
+
+def _step_rows(run: Run) -> Iterator[StepRow]:
+    for name, record in run.steps.items():
+        begun = record.started and run.started_at
+        yield StepRow(
+            id=name,
+            state=record.state,
+            note=record.note,
+            remedy=record.remedy,
+            start_ms=(record.started - run.started_at).total_seconds() * 1000
+            if begun and record.started and run.started_at
+            else None,
+            duration_ms=round(record.duration_ms, 1) if record.duration_ms is not None else None,
+        )
+
+
+def _next_steps(run: Run, relations: tuple[RelationRow, ...]) -> Iterator[str]:
+    """What to type next, most urgent first."""
+    started, finished = run.started, run.finished
+    if started is None or finished is None:
+        return
+    where = f"--env {started.environment}{started.options.get('where', '')}"
+    yield from (record.remedy for record in run.steps.values() if record.remedy)
+    if any(row.orphans for row in relations):
+        yield "repair the orphans (a query stands beside each relation), then deploy again: only what is left is done"
+    if finished.state in {"refused", "held"}:
+        yield f"invoke {started.task} {where}"
+    if finished.state == "failed" and started.task == "deploy" and run.standing and not run.rolled_back:
+        yield f"invoke rollback {where} --run {run.id}"
+    if finished.state == "done" and started.task == "deploy" and run.changed:
+        yield f"invoke validate {where}"
+        yield f"to walk back: invoke rollback {where} --run {run.id}"

@@ -1,0 +1,59 @@
+"""A runbook as a tree that two readers share: the conductor runs its steps, the documents show its days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+StepName = Literal["preflight", "plan", "audit", "backup", "apply", "validate"]
+PhaseName = Literal["decision", "implementation", "validation", "production"]
+Option = Literal["A", "B"]
+
+STANDARD_STEPS: tuple[StepName, ...] = ("preflight", "plan", "audit", "backup", "apply", "validate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """Something to do in a phase, with its business days (1 is the first). `step` names what the tool does for it."""
+
+    title: str
+    days: tuple[int, int]
+    step: StepName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A phase of the checklist."""
+
+    name: PhaseName
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Road:
+    """One option of the decision: what it means, its risk, and its phases."""
+
+    title: str
+    risk: Literal["low", "medium", "high"]
+    days: tuple[int, int]
+    phases: tuple[Phase, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runbook:
+    """What is deployed: a name, the steps that `deploy` takes, and the roads that may be decided for."""
+
+    name: str
+    title: str
+    steps: tuple[StepName, ...] = STANDARD_STEPS
+    roads: dict[Option, Road] = field(default_factory=dict)
+
+    @property
+    def needs_decision(self) -> bool:
+        """Whether a person has to choose a road first."""
+        return bool(self.roads)
+
+
+def standard_runbook(name: str) -> Runbook:
+    """The runbook of a folder that holds only a contract."""
+    return Runbook(name=name, title=name.replace("_", " "))

@@ -1,0 +1,1 @@
+"""What orders the steps: intend, act, record, publish; and the walk back."""

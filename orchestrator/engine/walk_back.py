@@ -1,0 +1,90 @@
+"""The way back: what a run added is dropped in reverse, nothing else; then the catalog is compared with before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from orchestrator.core.catalog import Catalog, ForeignKey
+from orchestrator.core.contract import Contract
+from orchestrator.core.drift import differences
+from orchestrator.core.journal import NotificationQueued, UndoPassedOver, WalkedBack
+from orchestrator.core.outcome import StatementRejected
+from orchestrator.core.plan import Statement
+from orchestrator.core.ports import CatalogReader, Executor, Recorder
+from orchestrator.core.run import Run
+from orchestrator.core.snapshot import recorded
+
+UNDEFINED_OBJECT = "42704"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkBack:
+    """Undoes the statements of one run that still stand."""
+
+    executor: Executor
+    catalog: CatalogReader
+    contract: Contract
+    recorder: Recorder
+
+    def walk(self, work: Run, *, undone: frozenset[str] = frozenset()) -> WalkedBack:
+        """Undo `work` but for the statements already undone, and compare. Raises HeldBack, StatementRejected."""
+        self.recorder.record(NotificationQueued(topic="rollback", about=work.id))
+        catalog = self.catalog.catalog()
+        with self.executor.opened("rollback"):
+            for statement in due_back(work, undone):
+                self._undo(statement, work, catalog)
+        after = recorded(self.catalog.catalog(), "after rollback", self.contract)
+        self.recorder.record(after)
+        before = work.catalogs.get("before")
+        event = WalkedBack(
+            of=work.id,
+            before=before.fingerprint if before else "",
+            after=after.fingerprint,
+            differences=tuple(differences(before, after)) if before else ("the run recorded no catalog before",),
+        )
+        self.recorder.record(event)
+        return event
+
+    def _undo(self, statement: Statement, work: Run, catalog: Catalog) -> None:
+        reason = objection(statement, standing(statement, catalog), work)
+        if reason:
+            self._pass_over(statement, work, reason)
+            return
+        try:
+            self.executor.undo(statement, of=work.id)
+        except StatementRejected as error:
+            gone = error.sqlstate == UNDEFINED_OBJECT
+            self._pass_over(statement, work, "gone already" if gone else f"the server refused: {error}")
+
+    def _pass_over(self, statement: Statement, work: Run, reason: str) -> None:
+        self.recorder.record(UndoPassedOver(id=statement.id, relation=statement.relation, of=work.id, reason=reason))
+
+
+def due_back(work: Run, undone: frozenset[str]) -> Iterator[Statement]:
+    """The statements to undo, last first. A validation goes with the key when the same run added the key."""
+    planned: Mapping[str, Statement] = {each.id: each for each in work.plan.statements} if work.plan else {}
+    done = [planned[name] for name in work.done if name in planned and name not in undone | work.undone.keys()]
+    added = {(each.proof.table, each.proof.constraint) for each in done if each.kind == "add"}
+    for statement in reversed(done):
+        goes_along = statement.kind == "validate" and (statement.proof.table, statement.proof.constraint) in added
+        if not goes_along:
+            yield statement
+
+
+def standing(statement: Statement, catalog: Catalog) -> ForeignKey | None:
+    """The key that a statement left, if it is still there."""
+    table = catalog.table(statement.proof.table)
+    keys = table.foreign_keys if table else ()
+    return next((key for key in keys if key.name == statement.proof.constraint), None)
+
+
+def objection(statement: Statement, key: ForeignKey | None, work: Run) -> str | None:
+    """Why a statement must not be undone: what stands there is not what the run left."""
+    if key is None:
+        return "gone already"
+    relations = {each.relation.id: each.relation for each in work.plan.relations} if work.plan else {}
+    relation = relations.get(statement.relation)
+    if relation is not None and (not relation.same_link(key) or relation.differences(key)):
+        return f"{key.name} is no longer the key that this run added"
+    return None

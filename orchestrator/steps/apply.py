@@ -1,0 +1,91 @@
+"""Apply: every statement of the plan, each with its record, within the lock budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator.core.journal import StatementFailed
+from orchestrator.core.outcome import Done, Failed, Outcome, StatementRejected
+from orchestrator.core.plan import Statement
+from orchestrator.core.ports import Executor, Recorder
+from orchestrator.core.run import Run
+from orchestrator.core.timeline import StepName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply:
+    """Changes the target. Orphans fail their relation and nothing else; any other refusal stops the step."""
+
+    executor: Executor
+    name: StepName = "apply"
+    changes: bool = True
+
+    def due(self, run: Run) -> str | None:
+        """Not when the plan is empty."""
+        return None if run.plan and run.plan.statements else "every promised key stands already"
+
+    def act(self, recorder: Recorder) -> Outcome:
+        """Carry the plan out in its order, passing over what is done."""
+        plan = recorder.run.plan
+        statements = plan.statements if plan else ()
+        with self.executor.opened(self.name):
+            for statement in statements:
+                if statement.id in recorder.run.done or self._hopeless(statement, recorder):
+                    continue
+                refusal = self._execute(statement, recorder)
+                if refusal and not refusal.because_of_orphans:
+                    return Failed(note=f"{statement.id}: {refusal}", ours=True)
+        return self._outcome(recorder.run, statements)
+
+    def preview(self, run: Run) -> Iterator[str]:
+        """The statements in their order."""
+        for each in run.plan.statements if run.plan else ():
+            locks = ", ".join(f"{lock.table} {lock.mode}" for lock in each.locks)
+            yield f"{each.sql}; -- locks: {locks}; lock timeout {each.lock_timeout_ms} ms"
+
+    def _execute(self, statement: Statement, recorder: Recorder) -> StatementRejected | None:
+        try:
+            self.executor.execute(statement)
+        except StatementRejected as refusal:
+            self._record_failure(statement, refusal, recorder)
+            return refusal
+        return None
+
+    def _record_failure(self, statement: Statement, refusal: StatementRejected, recorder: Recorder) -> None:
+        recorder.record(
+            StatementFailed(
+                id=statement.id,
+                relation=statement.relation,
+                sqlstate=refusal.sqlstate,
+                message=str(refusal),
+                because_of_orphans=refusal.because_of_orphans,
+            )
+        )
+
+    def _hopeless(self, statement: Statement, recorder: Recorder) -> bool:
+        """A partitioned table's key that would adopt what one of its partitions could not keep."""
+        failed = recorder.run.failures.values()
+        plan = recorder.run.plan
+        if statement.kind != "adopt" or plan is None:
+            return False
+        name = statement.proof.constraint
+        guilty = {each.id for each in failed if each.because_of_orphans}
+        parts = [each for each in plan.statements if each.proof.constraint == name and each.id in guilty]
+        if not parts:
+            return False
+        self._record_failure(
+            statement,
+            StatementRejected("a partition holds orphans, so the key cannot be adopted", sqlstate="23503"),
+            recorder,
+        )
+        return True
+
+    def _outcome(self, run: Run, statements: tuple[Statement, ...]) -> Outcome:
+        failed = [each for each in statements if each.id in run.failures]
+        if failed:
+            note = (
+                f"{len(failed)} of {len(statements)} statements failed because of orphans; their keys stand NOT VALID"
+            )
+            return Failed(note=note, ours=False)
+        return Done(note=f"{len(statements)} statements")

@@ -1,0 +1,57 @@
+"""Preflight: every item of the list is asked, and each answer is a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from orchestrator.core.catalog import Catalog
+from orchestrator.core.checks import Answer, Check, Finding, Subject
+from orchestrator.core.contract import Contract
+from orchestrator.core.inventory import Environment
+from orchestrator.core.journal import FindingsRecorded
+from orchestrator.core.outcome import Done, Outcome
+from orchestrator.core.plan import Plan
+from orchestrator.core.ports import CatalogReader, Prober, Recorder
+from orchestrator.core.run import Run
+from orchestrator.core.timeline import StepName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """Reads only."""
+
+    environment: Environment
+    contract: Contract
+    checks: tuple[Check, ...]
+    catalog: CatalogReader
+    prober: Prober
+    make_plan: Callable[[Catalog], Plan]
+    name: StepName = "preflight"
+    changes: bool = False
+
+    def due(self, _: Run) -> str | None:
+        """Always."""
+        return None
+
+    def act(self, recorder: Recorder) -> Outcome:
+        """Ask everything, whatever the first answers are: a person wants the whole list at once."""
+        findings = tuple(self._findings())
+        recorder.record(FindingsRecorded(step=self.name, findings=findings))
+        against = sum(each.counts_against for each in findings)
+        return Done(note=f"{len(findings)} checks, {against} against")
+
+    def preview(self, _: Run) -> Iterator[str]:
+        """The checks that are asked."""
+        yield from (f"check {check.id} ({check.severity})" for check in self.checks)
+
+    def _findings(self) -> Iterator[Finding]:
+        catalog = self.catalog.catalog()
+        subject = Subject(
+            environment=self.environment, contract=self.contract, catalog=catalog, plan=self.make_plan(catalog)
+        )
+        answers: dict[str, Answer] = {}
+        for check in self.checks:
+            if check.probe and check.probe not in answers:
+                answers[check.probe] = self.prober.ask(check.probe)
+            yield check.find(subject, answers[check.probe] if check.probe else Answer())

@@ -1,0 +1,154 @@
+"""Validate: what stands now against what was promised, in transactions that leave nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from orchestrator.core.audit import countable, orphan_finding
+from orchestrator.core.catalog import Catalog
+from orchestrator.core.checks import Finding
+from orchestrator.core.contract import Contract, Relation
+from orchestrator.core.journal import FindingsRecorded
+from orchestrator.core.matching import Match, differing_types, match_all
+from orchestrator.core.outcome import Done, Outcome
+from orchestrator.core.ports import (
+    CatalogReader,
+    OrphanCounter,
+    Orphans,
+    Recorder,
+    SampleKeeper,
+    SuiteRunner,
+    TenantCounter,
+)
+from orchestrator.core.run import Run
+from orchestrator.core.snapshot import recorded
+from orchestrator.core.timeline import StepName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validate:
+    """Changes nothing that lasts."""
+
+    contract: Contract
+    catalog: CatalogReader
+    counter: OrphanCounter
+    samples: SampleKeeper
+    suite: SuiteRunner
+    tenants: TenantCounter
+    behavioural: bool
+    name: StepName = "validate"
+    changes: bool = True
+
+    def due(self, _: Run) -> str | None:
+        """Always: that nothing had to be done is a claim to prove, too."""
+        return None
+
+    def act(self, recorder: Recorder) -> Outcome:
+        """Structure first, then rows, then behaviour."""
+        catalog = self.catalog.catalog()
+        recorder.record(recorded(catalog, "after", self.contract))
+        results = tuple(self._recount(recorder, catalog))
+        findings = tuple(self._findings(catalog, results))
+        recorder.record(FindingsRecorded(step=self.name, findings=findings))
+        against = sum(each.counts_against for each in findings)
+        return Done(note=f"{len(findings)} checks, {against} against")
+
+    def preview(self, _: Run) -> Iterator[str]:
+        """What is checked."""
+        yield f"check that {len(self.contract.promised)} keys stand valid and enforced, with their whole definition"
+        yield f"count orphans of {len(self.contract.promised)} relations"
+        yield "check types, workspace isolation" + (", and behaviour" if self.behavioural else "")
+
+    def _recount(self, recorder: Recorder, catalog: Catalog) -> Iterator[Orphans]:
+        for each in self.counter.count(countable(self.contract, catalog), catalog):
+            recorder.record(each.event("validate", self.samples.keep(each)))
+            yield each
+
+    def _findings(self, catalog: Catalog, results: tuple[Orphans, ...]) -> Iterator[Finding]:
+        matches = match_all(self.contract, catalog)
+        orphaned = {each.relation.id for each in results if each.count}
+        yield keys_finding(matches, orphaned)
+        yield orphan_finding(results, refuse=True, name="C1.orphans")
+        yield from types_findings(matches, catalog)
+        yield self._isolation(catalog)
+        promised = all(each.status == "present" for each in matches)
+        yield from self.suite.run(behavioural=self.behavioural, all_keys=promised)
+
+    def _isolation(self, catalog: Catalog) -> Finding:
+        """C5: for each relation whose two tables name a tenant, rows where the two differ."""
+        pairs = [each for each in self.contract.promised if shares_tenant(each, catalog)]
+        crossing = {each.id: count for each in pairs if (count := self.tenants.crossing(each, catalog))}
+        return Finding(
+            id="C5.isolation",
+            title="Do references stay within their workspace?",
+            severity="critical",
+            status="fail" if crossing else "pass",
+            observed="; ".join(f"{name}: {count} rows" for name, count in crossing.items())
+            or f"no crossing row in {len(pairs)} relations",
+            expected="0 rows (NULL is global)",
+            remedy="find out which side is wrong before repairing it" if crossing else "",
+            caused_by_data=True,
+        )
+
+
+TENANT = "workspace_id"
+
+
+def shares_tenant(relation: Relation, catalog: Catalog) -> bool:
+    """Whether both tables of a relation say which workspace a row belongs to."""
+    sides = (catalog.table(relation.table), catalog.table(relation.referenced))
+    return all(side is not None and side.column(TENANT) is not None for side in sides) and all(
+        side.column(column) is not None
+        for side, columns in zip(sides, (relation.columns, relation.referenced_columns), strict=True)
+        if side
+        for column in columns
+    )
+
+
+def keys_finding(matches: tuple[Match, ...], orphaned: set[str]) -> Finding:
+    """C1: every promised key stands, valid and enforced, with its whole definition."""
+    absent = [each for each in matches if each.status not in {"present", "deferred"}]
+    promised = [each for each in matches if each.status != "deferred"]
+    lines = [f"{each.relation.id}: {each.status}" + (f", {each.reason}" if each.reason else "") for each in absent]
+    # A key that stands NOT VALID over orphans is the data's fault; any other absence is ours.
+    by_data = all(each.standing and not each.standing.validated and each.relation.id in orphaned for each in absent)
+    return Finding(
+        id="C1.foreign-keys",
+        title="Does every promised key stand, valid and enforced, as defined?",
+        severity="critical",
+        status="fail" if absent else "pass",
+        observed="; ".join(lines) or f"{len(promised)} of {len(promised)} stand",
+        expected=f"{len(promised)} of {len(promised)}",
+        remedy="invoke plan shows what is left" if absent else "",
+        caused_by_data=bool(absent) and by_data,
+    )
+
+
+def types_findings(matches: tuple[Match, ...], catalog: Catalog) -> Iterator[Finding]:
+    """C2: equal types pass, different but comparable ones are told, others are critical."""
+    clashing, different = [], []
+    for each in matches:
+        if each.status == "deferred":
+            continue
+        clashing += [obstacle.text for obstacle in each.obstacles if obstacle.matter in {"type", "missing"}]
+        different += [] if each.obstacles else list(differing_types(each.relation, catalog))
+    whole = Finding(
+        id="C2.types",
+        title="Do referencing columns have the type of their key?",
+        severity="critical",
+        status="fail" if clashing else "pass",
+        observed="; ".join(clashing) or "all pairs can be compared",
+        expected="types that can be compared",
+        remedy="change the column's type in a migration of its own" if clashing else "",
+    )
+    yield whole
+    yield replace(
+        whole,
+        id="C2.same-types",
+        severity="optional",
+        status="fail" if different else "pass",
+        observed="; ".join(different) or "all pairs have one type",
+        expected="equal types",
+        remedy="give both columns one type when you next change the table" if different else "",
+    )

@@ -1,0 +1,92 @@
+"""Real servers for every test: one cluster per version and session, one database per test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from orchestrator.adapters.embedded import Cluster
+from orchestrator.adapters.postgres import Server
+from orchestrator.adapters.programs import ProgramsMissing
+from orchestrator.core.inventory import Secret
+from tests import servers
+
+ROOT = Path(__file__).parents[1]
+MAJORS = (15, 16, 18)
+
+ClusterUrl = Callable[[int], str]
+
+
+@pytest.fixture(scope="session")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterUrl]:
+    """The URL of the session's cluster of a version, started when it is first asked for."""
+    running: dict[int, Cluster] = {}
+
+    def url(major: int) -> str:
+        if major not in running:
+            try:
+                cluster = servers.cluster(major, tmp_path_factory.mktemp(f"pg{major}") / "cluster")
+            except ProgramsMissing as missing:
+                pytest.skip(f"no PostgreSQL {major} on this machine (.ci/run installs it): {missing}")
+            cluster.start()
+            running[major] = cluster
+        return running[major].url()
+
+    yield url
+    for cluster in running.values():
+        cluster.discard()
+
+
+@pytest.fixture(scope="session")
+def master_template(cluster_url: ClusterUrl) -> ClusterUrl:
+    """The name of a database with the base migration, per version; made once and copied for each test."""
+    made: dict[int, str] = {}
+
+    def template(major: int) -> str:
+        if major not in made:
+            url = servers.fresh_database(cluster_url(major))
+            with psycopg.connect(url, autocommit=True) as connection:
+                for path in sorted((ROOT / "runbooks/master_tables/migrations").glob("*/migration.sql")):
+                    connection.execute(path.read_bytes())
+            made[major] = servers.database_name(url)
+        return made[major]
+
+    return template
+
+
+@pytest.fixture
+def database(cluster_url: ClusterUrl) -> Iterator[str]:
+    """The URL of a fresh, empty database on PostgreSQL 16."""
+    url = servers.fresh_database(cluster_url(16))
+    yield url
+    servers.drop_database(url)
+
+
+@pytest.fixture
+def master(cluster_url: ClusterUrl, master_template: ClusterUrl) -> Iterator[str]:
+    """The URL of a fresh database with the base migration on PostgreSQL 16."""
+    url = servers.fresh_database(cluster_url(16), master_template(16))
+    yield url
+    servers.drop_database(url)
+
+
+@pytest.fixture(params=MAJORS)
+def master_on(request: pytest.FixtureRequest, cluster_url: ClusterUrl, master_template: ClusterUrl) -> Iterator[str]:
+    """The URL of a fresh database with the base migration, on each version in turn."""
+    url = servers.fresh_database(cluster_url(request.param), master_template(request.param))
+    yield url
+    servers.drop_database(url)
+
+
+@pytest.fixture
+def server(database: str) -> Server:
+    """The fresh, empty database as adapters see it."""
+    return server_of(database)
+
+
+def server_of(url: str, *, run: str = "20260101T000000-test") -> Server:
+    """A database as adapters see it."""
+    return Server(environment="staging", url=Secret(url), source="environment variable X", run=run)
