@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,17 +41,26 @@ def _request(c: Any, **given: Any) -> Request:
 
 def _run(*, json: bool, act: Callable[[], Answer]) -> None:
     """Call the app; one line for what a person can mend, the document for a script, and the exit code."""
-    from orchestrator.core.outcome import EXIT_HELD, OrchestratorError
+    from orchestrator.app import DATABASE_ERROR, explained
+    from orchestrator.core.outcome import EXIT_FAILED, EXIT_HELD, OrchestratorError
 
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         answer = act()
     except OrchestratorError as error:
         _fail(str(error), error.exit_code, json=json)
+    except DATABASE_ERROR as error:
+        _fail(explained(error), EXIT_FAILED, json=json)
     except KeyboardInterrupt:
         _fail("interrupted; what took effect is on record, invoke status tells how far it came", EXIT_HELD, json=json)
     if json:
         print(jsonlib.dumps(answer.document, ensure_ascii=False, indent=2, default=str))
     raise Exit(code=answer.exit_code)
+
+
+def _interrupt(*_: object) -> None:
+    """SIGTERM ends a run as Ctrl-C does: the statement is cancelled, and what took effect is on record."""
+    raise KeyboardInterrupt
 
 
 def _fail(message: str, code: int, *, json: bool) -> None:

@@ -71,7 +71,7 @@ class DatabaseCatalog:
 
 def read_catalog(connection: Connection) -> Catalog:
     """The catalog as this connection sees it, in one snapshot. Raises OrchestratorError."""
-    with plainly("reading the catalog"), connection.transaction():
+    with plainly("reading the catalog", reading=True), connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
         # Definitions leave out what search_path already says: with an empty one every name is written in full.
         connection.execute("set local search_path = ''")

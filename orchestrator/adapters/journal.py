@@ -52,5 +52,9 @@ class RunJournal:
         self._tell(event)
 
     def _tell(self, event: Event) -> None:
-        for listener in self.listeners:
-            listener(event, self.run)
+        """Telling never breaks the work: a listener that fails (a closed pipe, a full disk) is not asked again."""
+        for listener in tuple(self.listeners):
+            try:
+                listener(event, self.run)
+            except Exception:  # noqa: BLE001  whatever it was, the event is on record
+                self.listeners.remove(listener)

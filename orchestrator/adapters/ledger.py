@@ -120,6 +120,16 @@ def entries(connection: Connection, run: str) -> Iterator[Entry]:
         yield _entry(row)
 
 
+def alive(connection: Connection) -> frozenset[str]:
+    """The runs that are connected to this database now, by their application names (orchestrator/RUN/STEP)."""
+    rows = connection.execute(
+        "select distinct split_part(application_name, '/', 2) as run from pg_stat_activity"
+        " where application_name like 'orchestrator/%%' and datname = current_database()",
+        (),
+    )
+    return frozenset(row["run"] for row in rows)
+
+
 def take_run_lock(connection: Connection) -> str | None:
     """Take the lock that one run holds at a time; None when it was granted, otherwise who holds it."""
     row = connection.execute("select pg_try_advisory_lock(%s) as granted", (RUN_LOCK,)).fetchone()

@@ -54,7 +54,7 @@ class TenantQueries:
         )
         with (
             self.server.session(self.step, read_only=True) as connection,
-            plainly(f"comparing workspaces of {relation.id}"),
+            plainly(f"comparing workspaces of {relation.id}", reading=True),
         ):
             row = connection.execute(query).fetchone()
         return int(row["rows"]) if row else 0
@@ -66,7 +66,7 @@ def _count(connection: Connection, relation: Relation, catalog: Catalog) -> Orph
     keys = _shown_columns(relation, table)
     listing = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(_child(key) for key in keys), condition)
     started = time.perf_counter()
-    with plainly(f"counting orphans of {relation.id}"), connection.transaction():
+    with plainly(f"counting orphans of {relation.id}", reading=True), connection.transaction():
         connection.execute("set transaction isolation level repeatable read")
         row = connection.execute(sql.SQL("SELECT count(*) AS orphans FROM {}").format(condition)).fetchone()
         found = int(row["orphans"]) if row else 0

@@ -23,6 +23,7 @@ Connection = psycopg.Connection[DictRow]
 CONNECT_TIMEOUT_S = 5
 APPLICATION_NAME_LIMIT = 63
 TRANSACTION_TIMEOUT_SINCE = 170000
+IDLE_SESSION_TIMEOUT_SINCE = 140000
 
 SESSION: Mapping[str, str] = {
     # A row that a policy hides would be missed by a count; off turns that into an error.
@@ -124,6 +125,8 @@ class Server:
         """Make sure that the settings arrived: a pooler may drop them, and a read-only run would then write."""
         try:
             row = connection.execute("select current_setting('default_transaction_read_only') as value").fetchone()
+            if connection.info.server_version >= IDLE_SESSION_TIMEOUT_SINCE:
+                connection.execute("set idle_session_timeout = 0")
             if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
                 connection.execute("set transaction_timeout = 0")
         except psycopg.Error as error:
@@ -171,10 +174,13 @@ def statement(name: str) -> sql.SQL:
 
 
 @contextmanager
-def plainly(doing: str) -> Iterator[None]:
-    """Turn what the server refuses inside the block into one line. Raises OrchestratorError."""
+def plainly(doing: str, *, reading: bool = False) -> Iterator[None]:
+    """Turn what the server refuses inside the block into one line.
+
+    Raises OrchestratorError, or Refused when the block only reads and so leaves nothing begun.
+    """
     try:
         yield
     except psycopg.Error as error:
         message = f"{doing}: {plain_line(error)}"
-        raise OrchestratorError(message) from error
+        raise (Refused if reading else OrchestratorError)(message) from error

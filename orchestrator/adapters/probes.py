@@ -12,7 +12,7 @@ from typing import Self
 import psycopg
 
 from orchestrator.adapters.identity import Others
-from orchestrator.adapters.postgres import Connection, Server, plain_line, statement
+from orchestrator.adapters.postgres import Connection, Server, plain_line, plainly, statement
 from orchestrator.core.checks import Answer, Row
 from orchestrator.core.contract import Contract
 from orchestrator.core.inventory import Backup
@@ -37,7 +37,8 @@ class Probes:
         """Connect and look the tables up. Raises CannotConnect."""
         self._connection = self.server.connect("preflight", read_only=True)
         self._connection.execute(f"set statement_timeout = {PROBE_TIMEOUT_MS}".encode())
-        self._oids = self._tables(self._connection)
+        with plainly("looking the tables up", reading=True):
+            self._oids = self._tables(self._connection)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -190,4 +190,5 @@ def safety(summary: Summary) -> str:
         return f"everything that this run added was walked back: {done}"
     if not summary.statements:
         return "nothing was changed"
-    return f"{len(summary.statements)} statements took effect, each is on record; another deploy does what is left"
+    told = f"{len(summary.statements)} statements took effect, each is on record"
+    return told if summary.holding == summary.promised else f"{told}; another deploy does what is left"

@@ -159,11 +159,12 @@ def _summaries(request: Request, environment: Environment, connection: Connectio
     known = {name: tuple(ledger.entries(connection, name)) for name in ledger.run_ids(connection)}
     for folder in all_runs(request.runs):
         known.setdefault(folder.run, tuple(folder.entries()))
+    alive = ledger.alive(connection)
     for name in sorted(known):
         run = events.fold_entries(name, known[name])
         started = run.started
         if started and started.environment == environment.name and started.task in {"deploy", "rollback"}:
-            yield summarize(run)
+            yield summarize(run, alive=name in alive)
 
 
 def show_report(request: Request, *, run: str | None, form: str) -> Answer:

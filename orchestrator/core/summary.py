@@ -75,8 +75,8 @@ class Summary:
         return tuple(sorted((f for f in self.findings if f.status != "pass"), key=lambda f: rank[f.severity]))
 
 
-def summarize(run: Run) -> Summary:
-    """The view of a run, finished or not."""
+def summarize(run: Run, *, alive: bool = True) -> Summary:
+    """The view of a run. One that has no end is running, or interrupted when nothing of it is `alive` any more."""
     started = run.started
     if started is None:
         message = f"run {run.id} has no beginning: its journal is not whole"
@@ -91,7 +91,7 @@ def summarize(run: Run) -> Summary:
         runbook=started.runbook,
         environment=started.environment,
         kind=started.kind,
-        state=run.finished.state if run.finished else "running",
+        state=run.finished.state if run.finished else "running" if alive else "interrupted",
         verdict=verdict.word if verdict else None,
         reasons=verdict.reasons if verdict else (),
         reason=run.finished.reason if run.finished else "",

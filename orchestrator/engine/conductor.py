@@ -107,6 +107,8 @@ class Conductor:
             return step.act(self.recorder)
         except HeldBack as error:
             return Held(note=str(error))
+        except KeyboardInterrupt:
+            return Held(note="interrupted; what took effect is on record, the rest was not begun")
         except OrchestratorError as error:
             return Failed(note=str(error))
 

@@ -42,7 +42,6 @@ class MakePlan:
         return Done(note=f"{len(plan.statements)} statements for {told}")
 
     def preview(self, run: Run) -> Iterator[str]:
-        """Every statement with its locks."""
-        for each in run.plan.statements if run.plan else ():
-            locks = ", ".join(f"{lock.table} {lock.mode}" for lock in each.locks)
-            yield f"{each.sql}; -- locks: {locks}"
+        """Every relation with its status."""
+        for each in run.plan.relations if run.plan else ():
+            yield f"{each.status:<10} {each.relation.id}" + (f" ({each.reason})" if each.reason else "")

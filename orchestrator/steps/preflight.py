@@ -9,7 +9,7 @@ from orchestrator.core.catalog import Catalog
 from orchestrator.core.checks import Answer, Check, Finding, Subject
 from orchestrator.core.contract import Contract
 from orchestrator.core.inventory import Environment
-from orchestrator.core.journal import FindingsRecorded
+from orchestrator.core.journal import FindingsRecorded, PlanRecorded
 from orchestrator.core.outcome import Done, Outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.ports import CatalogReader, Prober, Recorder
@@ -36,20 +36,22 @@ class Preflight:
 
     def act(self, recorder: Recorder) -> Outcome:
         """Ask everything, whatever the first answers are: a person wants the whole list at once."""
-        findings = tuple(self._findings())
+        catalog = self.catalog.catalog()
+        plan = self.make_plan(catalog)
+        subject = Subject(environment=self.environment, contract=self.contract, catalog=catalog, plan=plan)
+        findings = tuple(self._findings(subject))
+        against = sum(each.counts_against and each.severity != "optional" for each in findings)
+        if against:
+            # A run that ends here still has to say what is the matter with each relation.
+            recorder.record(PlanRecorded(plan=plan))
         recorder.record(FindingsRecorded(step=self.name, findings=findings))
-        against = sum(each.counts_against for each in findings)
         return Done(note=f"{len(findings)} checks, {against} against")
 
     def preview(self, _: Run) -> Iterator[str]:
         """The checks that are asked."""
         yield from (f"check {check.id} ({check.severity})" for check in self.checks)
 
-    def _findings(self) -> Iterator[Finding]:
-        catalog = self.catalog.catalog()
-        subject = Subject(
-            environment=self.environment, contract=self.contract, catalog=catalog, plan=self.make_plan(catalog)
-        )
+    def _findings(self, subject: Subject) -> Iterator[Finding]:
         answers: dict[str, Answer] = {}
         for check in self.checks:
             if check.probe and check.probe not in answers:

@@ -51,7 +51,7 @@ class Validate:
         results = tuple(self._recount(recorder, catalog))
         findings = tuple(self._findings(catalog, results))
         recorder.record(FindingsRecorded(step=self.name, findings=findings))
-        against = sum(each.counts_against for each in findings)
+        against = sum(each.counts_against and each.severity != "optional" for each in findings)
         return Done(note=f"{len(findings)} checks, {against} against")
 
     def preview(self, _: Run) -> Iterator[str]:

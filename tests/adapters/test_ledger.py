@@ -1,0 +1,211 @@
+"""The ledger: chained, append-only, one transaction with the effect, and the same in the copy on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from orchestrator.adapters import events, ledger
+from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.postgres import Connection, Server
+from orchestrator.adapters.runs import FileJournal, RunFolder
+from orchestrator.core.journal import (
+    GENESIS,
+    Event,
+    Identity,
+    NotificationQueued,
+    RunFinished,
+    RunStarted,
+    StepStarted,
+    entry_hash,
+)
+from orchestrator.core.outcome import Refused
+from orchestrator.core.run import Run
+
+RUN = "20260101T000000000-beef"
+
+
+def started() -> RunStarted:
+    """A first event."""
+    target = Identity(system_identifier="1", database="app", server_version=160000, role="postgres")
+    return RunStarted(
+        task="deploy",
+        runbook="r",
+        environment="staging",
+        kind="staging",
+        steps=("preflight",),
+        initiator="Ayu",
+        os_user="ayu",
+        host="h",
+        version="0",
+        target=target,
+    )
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> RunJournal:
+    """A journal without a ledger."""
+    folder = RunFolder(root=tmp_path / "runs", run=RUN)
+    return RunJournal(file=FileJournal(folder=folder, actor="ayu", clock=lambda: datetime.now(UTC)))
+
+
+@pytest.fixture
+def connection(server: Server) -> Iterator[Connection]:
+    """A connection to an empty database."""
+    with server.session("test") as opened:
+        yield opened
+
+
+def test_what_was_recorded_before_the_ledger_is_taken_over(journal: RunJournal, connection: Connection) -> None:
+    """The first events come from the file, the next go to the database, and both hold all of them."""
+    journal.record(started())
+    journal.open_ledger(connection, "staging")
+    journal.record(StepStarted(step="plan"))
+    kept = list(ledger.entries(connection, RUN))
+    assert [each.kind for each in kept] == ["run_started", "step_started"]
+    assert kept == list(journal.file.folder.entries())
+
+
+def test_the_chain_is_whole(journal: RunJournal, connection: Connection) -> None:
+    """Every event carries the hash of the one before; SQL and Python compute the same hash."""
+    journal.record(started())
+    journal.open_ledger(connection, "staging")
+    for step in ("plan", 'audit \N{SNOWMAN} "quoted" \\ back', "apply\nnew line"):
+        journal.record(StepStarted(step=step))
+    previous = GENESIS
+    for each in ledger.entries(connection, RUN):
+        assert each.previous == previous
+        assert each.hash == entry_hash(
+            previous=previous,
+            run=each.run,
+            seq=each.seq,
+            at=each.at,
+            actor=each.actor,
+            kind=each.kind,
+            data=each.data,
+        )
+        previous = each.hash
+    assert journal.run.head == previous
+    assert journal.run.count == 4
+
+
+def test_events_survive_the_way_there_and_back(journal: RunJournal, connection: Connection) -> None:
+    """What is read from the ledger folds into the run that was recorded."""
+    journal.record(started())
+    journal.open_ledger(connection, "staging")
+    journal.record(StepStarted(step="plan"))
+    journal.record(RunFinished(state="done"))
+    folded = events.fold_entries(RUN, ledger.entries(connection, RUN))
+    assert (folded.started, folded.finished, folded.head) == (
+        journal.run.started,
+        journal.run.finished,
+        journal.run.head,
+    )
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "update orchestrator.event set kind = 'x'",
+        "delete from orchestrator.event",
+        "truncate orchestrator.event",
+    ],
+)
+def test_events_are_append_only(journal: RunJournal, connection: Connection, attempt: str) -> None:
+    """Changing or removing an event is refused, for a superuser too."""
+    journal.record(started())
+    journal.open_ledger(connection, "staging")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
+        connection.execute(attempt.encode())
+
+
+def test_an_event_goes_with_its_effect(journal: RunJournal, server: Server, connection: Connection) -> None:
+    """A transaction that is rolled back takes the event with it, and the chain goes on without a gap."""
+    journal.record(started())
+    journal.open_ledger(connection, "staging")
+    with server.session("effect") as other:
+        with other.transaction(force_rollback=True):
+            journal.append(other, StepStarted(step="lost"))
+        with other.transaction():
+            other.execute("create table effect (id int)")
+            kept = journal.append(other, StepStarted(step="kept"))
+        journal.publish(kept, StepStarted(step="kept"))
+    told = [(each.seq, each.kind) for each in ledger.entries(connection, RUN)]
+    assert told == [(1, "run_started"), (2, "step_started")]
+    assert journal.run.steps.keys() == {"preflight", "kept"}
+
+
+def test_a_newer_ledger_is_refused(connection: Connection) -> None:
+    """A ledger that a newer program made is left alone."""
+    ledger.install(connection)
+    connection.execute("update orchestrator.ledger set version = 99")
+    with pytest.raises(Refused, match="version 99"):
+        ledger.install(connection)
+
+
+def test_installing_twice_changes_nothing(connection: Connection) -> None:
+    """The second run finds the ledger of the first."""
+    ledger.install(connection)
+    ledger.install(connection)
+    assert ledger.version_of(connection) == ledger.VERSION
+
+
+def test_without_the_right_to_create_it_is_refused(server: Server, connection: Connection) -> None:
+    """A role that may not create a schema is told what to grant."""
+    connection.execute("create role only_reads")
+    try:
+        connection.execute("set role only_reads")
+        with pytest.raises(Refused, match="grant CREATE"):
+            ledger.install(connection)
+    finally:
+        connection.execute("reset role")
+        connection.execute("drop role only_reads")
+
+
+def test_one_run_at_a_time(server: Server, connection: Connection) -> None:
+    """The second starter is told who works, since when and from where; the lock goes with the connection."""
+    assert ledger.take_run_lock(connection) is None
+    with server.session("second") as second:
+        told = ledger.take_run_lock(second)
+        assert told is not None
+        assert "orchestrator/20260101T000000-test/test" in told
+        connection.close()
+        while ledger.take_run_lock(second) is not None:
+            continue
+
+
+def test_an_unknown_event_is_passed_over(journal: RunJournal, connection: Connection) -> None:
+    """What a newer version recorded does not stop an older one from reading the run."""
+    journal.record(started())
+    journal.open_ledger(connection, "staging")
+    connection.execute("select orchestrator.append(%s, 'moon_landed', '{\"crew\":3}')", (RUN,))
+    folded = events.fold_entries(RUN, ledger.entries(connection, RUN))
+    assert folded.started == journal.run.started
+    assert folded.count == 2
+
+
+def test_a_listener_that_fails_never_stops_the_run(journal: RunJournal) -> None:
+    """A closed pipe while telling people is no reason to lose an event or the next listener."""
+    heard: list[Event] = []
+
+    def broken(event: Event, run: Run) -> None:
+        raise BrokenPipeError
+
+    journal.listeners += [broken, lambda event, run: heard.append(event)]
+    journal.record(started())
+    journal.record(NotificationQueued(topic="started", about="x"))
+    assert len(heard) == 2
+    assert journal.run.count == 2
+
+
+def test_a_torn_last_line_is_left_out(journal: RunJournal) -> None:
+    """A copy that a crash cut off in the middle of a line is read up to there."""
+    journal.record(started())
+    path = journal.file.folder.file("journal.jsonl")
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"run": "half')
+    assert [each.kind for each in journal.file.folder.entries()] == ["run_started"]
