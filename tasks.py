@@ -72,6 +72,17 @@ def _fail(message: str, code: int, *, json: bool) -> None:
     raise Exit(code=code)
 
 
+def _count(text: str, option: str) -> int:
+    """A number of rows; Invoke's own conversion would end in a traceback. Raises Refused."""
+    from orchestrator.core.outcome import Refused
+
+    digits = str(text).replace("_", "")
+    if not digits.isdecimal() or int(digits) < 1:
+        message = f"{option} {text}: must be a whole number of rows, at least 1"
+        raise Refused(message)
+    return int(digits)
+
+
 def _typed(name: str) -> bool:
     """Ask for the environment's name on a terminal; without one the answer is no."""
     if not sys.stdin.isatty():
@@ -250,14 +261,14 @@ def report(
 
 
 @task(auto_shortflags=False, help={**COMMON, "rows": "rows in the largest table"})
-def seed(c, env=None, runbook="master_tables", inventory="inventory", runs="runs", json=False, rows=10000):
+def seed(c, env=None, runbook="master_tables", inventory="inventory", runs="runs", json=False, rows="10000"):
     """Apply the runbook's migrations and fill its tables; never on production."""
 
     def act() -> Answer:
         from orchestrator.app import reading
 
         request = _request(c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json)
-        return reading.seed(request, rows=rows)
+        return reading.seed(request, rows=_count(rows, "--rows"))
 
     _run(json=json, act=act)
 
@@ -272,13 +283,13 @@ def seed(c, env=None, runbook="master_tables", inventory="inventory", runs="runs
         "json": COMMON["json"],
     },
 )
-def demo(c, rows=200_000, with_orphans=False, keep=False, folder="demo-story", json=False):
+def demo(c, rows="200000", with_orphans=False, keep=False, folder="demo-story", json=False):
     """Play the whole story on two embedded servers, staging and production."""
 
     def act() -> Answer:
         from orchestrator.app.demo import demo as play
 
-        return play(folder=Path(folder), rows=rows, with_orphans=with_orphans, keep=keep, json=json)
+        return play(folder=Path(folder), rows=_count(rows, "--rows"), with_orphans=with_orphans, keep=keep, json=json)
 
     _run(json=json, act=act)
 

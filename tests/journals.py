@@ -78,6 +78,7 @@ def statement(relation: Relation, kind: Literal["add", "validate"]) -> Statement
         relation=relation.id,
         sql=ddl.add(relation, not_valid=True) if adds else ddl.validate(relation.table, relation.name),
         undo=(ddl.drop(relation.table, relation.name),),
+        restore=(),
         proof=Proof(table=relation.table, constraint=relation.name, state="not valid" if adds else "valid"),
         locks=locks,
         undo_locks=locks,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -18,7 +18,7 @@ from orchestrator.core.backoff import full_jitter
 from orchestrator.core.journal import Event, LockAttemptFailed, NotificationQueued, StatementDone, StatementUndone
 from orchestrator.core.locks import CONFLICTS, SECOND_LOCK_MS, Lock, LockOrder
 from orchestrator.core.outcome import HeldBack, LockUnavailable, StatementRejected
-from orchestrator.core.plan import Statement
+from orchestrator.core.plan import VALIDATE_LOCK_TIMEOUT_MS, Statement
 
 LOCK_ERRORS = frozenset({"55P03", "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure: another attempt may succeed."""
@@ -106,13 +106,22 @@ class OnlineExecutor:
                     id=planned.id,
                     relation=planned.relation,
                     of=of,
-                    sql=planned.undo,
+                    sql=(*planned.undo, *planned.restore),
                     attempts=attempts,
                     duration_ms=duration,
                     blocked_ms=blocked,
                 ),
             )
         )
+        for text in planned.restore:
+            self._restore(text)
+
+    def _restore(self, text: str) -> None:
+        """Validate what came back; it blocks nobody, and when it fails the comparison of catalogs will say so."""
+        connection = self._open_connection()
+        with suppress(psycopg.Error), connection.transaction():
+            _configure(connection, VALIDATE_LOCK_TIMEOUT_MS, 0)
+            connection.execute(text.encode())
 
     def _carry_out(self, work: _Work) -> None:
         began = time.monotonic()

@@ -28,10 +28,10 @@ def identify(connection: Connection) -> Identity:
 
 
 def _system_identifier(connection: Connection) -> str:
-    try:
-        row = connection.execute("select system_identifier::text as id from pg_control_system()").fetchone()
-    except psycopg.errors.InsufficientPrivilege:
+    allowed = connection.execute("select has_function_privilege('pg_control_system()', 'EXECUTE') as yes").fetchone()
+    if not (allowed and allowed["yes"]):
         return ""
+    row = connection.execute("select system_identifier::text as id from pg_control_system()").fetchone()
     return str(row["id"]) if row else ""
 
 
@@ -70,7 +70,9 @@ class Others:
         """For each other environment how it is related to this one, or why that is not known."""
         for name, reach in self.servers.items():
             try:
-                with reach().session("identity", read_only=True) as other:
+                # Without settings of ours: a pooler in front of the other database must not hide what it is.
+                with reach().bare("identity") as other, other.transaction():
+                    other.execute("set transaction read only")
                     yield {"environment": name, "relation": kinship(mine, other), "problem": None}
             except (OrchestratorError, psycopg.Error) as error:
                 yield {"environment": name, "relation": None, "problem": str(error).splitlines()[0]}

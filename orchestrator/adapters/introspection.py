@@ -13,6 +13,7 @@ from orchestrator.core.catalog import (
     Catalog,
     Column,
     Constraint,
+    ConstraintKind,
     Deferrable,
     ForeignKey,
     Index,
@@ -40,12 +41,13 @@ ACTIONS: Mapping[str, Action] = {
     "d": "set default",
 }
 MATCHES: Mapping[str, Match] = {"s": "simple", "f": "full", "p": "partial"}
-CONSTRAINTS: Mapping[str, Literal["check", "primary key", "unique", "exclusion", "trigger"]] = {
+CONSTRAINTS: Mapping[str, ConstraintKind] = {
     "c": "check",
     "p": "primary key",
     "u": "unique",
     "x": "exclusion",
     "t": "trigger",
+    "n": "not null",
 }
 PERSISTENCE: Mapping[str, Literal["permanent", "unlogged", "temporary"]] = {
     "p": "permanent",
@@ -94,7 +96,7 @@ def _assemble(version: int, parts: Mapping[str, Rows]) -> Catalog:
         server_version=version,
         tables=tables,
         comparable=frozenset((row["operator_class"], row["type"]) for row in parts["comparable"]),
-        polymorphic=frozenset(row["operator_class"] for row in parts["comparable"] if row["polymorphic"]),
+        polymorphic={row["operator_class"]: row["sort"] for row in parts["comparable"] if row["sort"]},
     )
 
 
@@ -142,6 +144,8 @@ def _column(row: Mapping[str, Any]) -> Column:
         default=row["default"],
         collation=row["collation"],
         deterministic=row["deterministic"],
+        limited=row["limited"],
+        domain=row["domain"],
         generated=GENERATED[row["generated"]],
         identity=IDENTITY[row["identity"]],
     )
@@ -183,6 +187,7 @@ def _foreign_key(
         on_delete_columns=tuple(mine[number] for number in row["on_delete_columns"] or ()),
         validated=row["validated"],
         enforced=row["enforced"],
+        period=row["period"],
         triggers_enabled=row["triggers_enabled"],
         inherited=row["inherited"],
         definition=row["definition"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ class Ledger:
     connection: Connection
     folder: RunFolder
     run: Run = field(init=False)
+    _uncopied: list[str] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         """Begin with nothing."""
@@ -70,9 +72,16 @@ class Ledger:
         return _entry(row)
 
     def publish(self, entry: Entry) -> None:
-        """Copy a committed entry to disk and into the run that we show."""
-        self.folder.append(JOURNAL, events.to_line(entry))
+        """Copy a committed entry to disk and into the run that we show.
+
+        A copy that cannot be written waits for the next entry: the ledger has it, and the work goes on.
+        """
+        self._uncopied.append(events.to_line(entry))
         events.take(self.run, entry)
+        with suppress(Refused):
+            while self._uncopied:
+                self.folder.append(JOURNAL, self._uncopied[0])
+                self._uncopied.pop(0)
 
 
 def install(connection: Connection) -> None:

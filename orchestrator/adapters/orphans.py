@@ -16,7 +16,6 @@ from orchestrator.core.contract import Relation
 from orchestrator.core.ports import Orphans
 
 SAMPLE = 20
-DEFAULT_COLLATION = "pg_catalog.default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +119,10 @@ def _equalities(relation: Relation, catalog: Catalog) -> Iterator[sql.Composable
     table, parent = catalog.tables[relation.table], catalog.tables[relation.referenced]
     for mine, theirs in zip(relation.columns, relation.referenced_columns, strict=True):
         child, key = table.column(mine), parent.column(theirs)
-        clash = child and key and child.collation != key.collation
         # The key's own collation decides, as in the check that the server makes.
-        collation = (key.collation or DEFAULT_COLLATION).split(".", 1) if key else []
-        collate = sql.SQL(" COLLATE {}").format(sql.Identifier(*collation)) if clash else sql.SQL("")
+        collate: sql.Composable = sql.SQL("")
+        if child and key and child.collation and key.collation and child.collation != key.collation:
+            collate = sql.SQL(" COLLATE {}").format(sql.Identifier(*key.collation.split(".", 1)))
         yield sql.SQL("parent.{} = {}{}").format(sql.Identifier(theirs), _child(mine), collate)
 
 

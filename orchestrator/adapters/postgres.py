@@ -108,6 +108,18 @@ class Server:
         with self.connect(step, database=database, read_only=read_only) as connection:
             yield connection
 
+    def bare(self, step: str) -> Connection:
+        """A connection without settings of ours, for one question that a pooler may stand in the way of otherwise.
+
+        Raises CannotConnect.
+        """
+        name = f"orchestrator/{self.run}/{step}"[:APPLICATION_NAME_LIMIT]
+        known = make_conninfo(self.url.reveal(), connect_timeout=CONNECT_TIMEOUT_S, application_name=name)
+        try:
+            return psycopg.connect(known, autocommit=True, row_factory=dict_row)
+        except psycopg.Error as error:
+            raise CannotConnect(self._explain(error)) from None
+
     def _conninfo(self, step: str, database: str | None, *, reading: bool) -> str:
         known = self.parameters()
         session = {**SESSION, "default_transaction_read_only": "on" if reading else "off"}
@@ -124,7 +136,11 @@ class Server:
     def _settle(self, connection: Connection, *, reading: bool) -> None:
         """Make sure that the settings arrived: a pooler may drop them, and a read-only run would then write."""
         try:
-            row = connection.execute("select current_setting('default_transaction_read_only') as value").fetchone()
+            row = connection.execute(
+                "select current_setting('default_transaction_read_only') = %s"
+                " and current_setting('row_security') = 'off' as arrived",
+                ("on" if reading else "off",),
+            ).fetchone()
             if connection.info.server_version >= IDLE_SESSION_TIMEOUT_SINCE:
                 connection.execute("set idle_session_timeout = 0")
             if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
@@ -132,10 +148,10 @@ class Server:
         except psycopg.Error as error:
             connection.close()
             raise CannotConnect(self._explain(error)) from None
-        if row is None or row["value"] != ("on" if reading else "off"):
+        if row is None or not row["arrived"]:
             connection.close()
             message = f"{self.environment}: settings sent to {self.place} were dropped on the way"
-            raise CannotConnect(f"{message}: this is a transaction pooler: connect to the server itself")
+            raise CannotConnect(f"{message}, as by a transaction pooler: connect to the server itself")
 
     def _explain(self, error: Exception) -> str:
         text = plain_line(error)

@@ -12,6 +12,7 @@ from typing import Self
 import psycopg
 
 from orchestrator.adapters.identity import Others
+from orchestrator.adapters.pooler import pooled
 from orchestrator.adapters.postgres import Connection, Server, plain_line, plainly, statement
 from orchestrator.core.checks import Answer, Row
 from orchestrator.core.contract import Contract
@@ -84,16 +85,8 @@ class Probes:
         }
 
     def _pooler(self, first: Connection) -> Iterable[Row]:
-        """First asks its process, second opens a transaction and asks, first asks again: a pooler hands one to both."""
-        with self.server.session("pooler", read_only=True) as second:
-            before = _pid(first)
-            with second.transaction():
-                theirs = _pid(second)
-                again = _pid(first)
-        if theirs in {before, again}:
-            return [{"pooled": True, "observed": f"two connections share server process {theirs}"}]
-        moved = before != again
-        return [{"pooled": moved, "observed": f"one connection moved from server process {before} to {again}"}]
+        found = pooled(self.server, first)
+        return [{"pooled": found is not None, "observed": found}]
 
     def _encryption(self, _: Connection) -> Iterable[Row]:
         known = self.server.parameters()
@@ -121,11 +114,6 @@ class Probes:
         usage = shutil.disk_usage(folder)
         text = f"{usage.free // 2**20} MiB free in {self.backup.directory}, database {size // 2**20} MiB"
         return {"problem": None if usage.free > size else f"not enough room: {text}", "text": text}
-
-
-def _pid(connection: Connection) -> int:
-    row = connection.execute("select pg_backend_pid() as pid").fetchone()
-    return int(row["pid"]) if row else 0
 
 
 def _loopback(host: str) -> bool:

@@ -83,7 +83,7 @@ def report(summary: Summary, *, format: Literal["html", "md", "json"], samples: 
         badge=badge(summary),
         headline=headline(summary),
         safety=sentence(safety(summary)),
-        relations=sorted(summary.relations, key=lambda row: ATTENTION.index(row.fate)),
+        relations=sorted(summary.relations, key=lambda row: (not row.orphans, ATTENTION.index(row.fate))),
         orphaned=[row for row in summary.relations if row.orphans],
         counted=sum(row.orphans is not None for row in summary.relations),
         passes=[each for each in summary.findings if each.status == "pass"],

@@ -41,11 +41,15 @@ class RunFolder:
         return self.path / name
 
     def append(self, name: str, line: str) -> None:
-        """Append a line and bring it to disk."""
-        with self.file(name).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Append a line and bring it to disk. Raises Refused when the folder or its disk does not allow it."""
+        try:
+            with self.file(name).open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            message = f"{self.path / name}: cannot be written ({error.strerror})"
+            raise Refused(message) from error
 
     def entries(self) -> Iterator[Entry]:
         """The copy of the journal, as far as it was written."""

@@ -100,6 +100,7 @@ class ServerScratch:
     def database(self, *, like: Shape) -> Iterator[Server]:
         """An empty database of that shape, dropped after the block. Raises NoScratchDatabase."""
         name = scratch_name(self.server.run)
+        drop_leftovers(self.server)
         try:
             with self._explained(), self.server.session(_STEP, read_only=False) as connection:
                 _refuse_missing(connection, like)

@@ -46,12 +46,20 @@ EVERY = 10
 """On plain output every tenth statement is told, on a terminal the bar shows each."""
 
 
+class _PatientConsole(Console):
+    """A console whose reader may go away (`deploy | head`): it falls silent, where rich would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing any more; the work goes on."""
+        self.quiet = True
+
+
 class Screen:
     """Tells a run as it goes. With `--json` everything goes to stderr, so that stdout is one document."""
 
     def __init__(self, *, json: bool = False, stream: TextIO | None = None) -> None:
         """Write to stdout, or to stderr when stdout belongs to a document."""
-        self.console = Console(
+        self.console = _PatientConsole(
             file=stream or (sys.stderr if json else sys.stdout), highlight=False, soft_wrap=True, emoji=False
         )
         self._progress: Progress | None = None
@@ -60,7 +68,11 @@ class Screen:
     def line(self, text: str = "", *, status: str = "") -> None:
         """One line; a status word in front of it gets its colour."""
         word = f"[{STYLES.get(status, 'bold')}]{escape(status)}[/] " if status else ""
-        self.console.print(word + escape(text))
+        try:
+            self.console.print(word + escape(text))
+        except (OSError, ValueError):
+            # A full disk behind a redirection, a closed stream: telling never breaks the work.
+            self.console.quiet = True
 
     def preview(self, step: str, text: str) -> None:
         """A line of a dry run."""

@@ -9,11 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from jinja2 import TemplateError
+
 from orchestrator import __version__
 from orchestrator.adapters import events, ledger
 from orchestrator.adapters.execution import OnlineExecutor
 from orchestrator.adapters.identity import identify
 from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.pooler import pooled
 from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.render import report
 from orchestrator.adapters.runs import RunFolder
@@ -140,6 +143,11 @@ def _confirm(site: Site, *, yes: bool, confirm: Callable[[str], bool]) -> None:
 
 
 def _take_lock(connection: Connection, site: Site) -> None:
+    """One run at a time. Behind a transaction pooler the lock would stay with a session that nobody owns."""
+    found = pooled(site.server, connection)
+    if found is not None:
+        message = f"{site.environment.name}: a transaction pooler is in between ({found}): connect to the server itself"
+        raise Refused(message)
     holder = ledger.take_run_lock(connection)
     if holder is not None:
         message = f"{site.environment.name}: another run is at work: {holder}; wait until it has ended"
@@ -287,6 +295,11 @@ def _walked(site: Site, journal: RunJournal, work: Run, undone: frozenset[str]) 
 def _finish(site: Site, journal: RunJournal) -> Answer:
     """Reports, last words, answer."""
     summary = summarize(journal.run)
-    path = write_reports(site.run_folder, summary)
+    path = None
+    try:
+        path = write_reports(site.run_folder, summary)
+    except (OSError, OrchestratorError, TemplateError) as error:
+        # The run is over and on record: a report can be rendered at any time.
+        site.screen.line(f"the report could not be written: {error}; invoke report --run {summary.run}", status="FAIL")
     site.screen.ending(summary, path)
     return Answer(document=run_document(summary, report=path), exit_code=EXIT_CODES[summary.state])

@@ -186,6 +186,7 @@ class Site:
         """The validate step."""
         return Validate(
             contract=self.contract,
+            whole=self.folder.contract,
             catalog=self.catalog("validate"),
             counter=OrphanQueries(server=self.server, step="validate"),
             samples=Samples(folder=self.run_folder, policy=self.environment.policy.show_samples),

@@ -44,7 +44,7 @@ def plan_document(plan: Plan) -> Document:
             {
                 "id": each.id,
                 "sql": each.sql,
-                "undo": "; ".join(each.undo),
+                "undo": "; ".join((*each.undo, *each.restore)),
                 "locks": [
                     {"schema": lock.table.schema, "table": lock.table.name, "mode": lock.mode} for lock in each.locks
                 ],

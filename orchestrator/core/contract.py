@@ -62,7 +62,8 @@ class Relation:
             ("deferrable", self.deferrable, key.deferrable),
             ("on delete columns", sorted(self.on_delete_columns), sorted(key.on_delete_columns)),
         )
-        return tuple(f"{what} is {has}, not {wants}" for what, wants, has in wanted if wants != has)
+        period = ("it is a PERIOD key",) if key.period else ()
+        return (*period, *(f"{what} is {has}, not {wants}" for what, wants, has in wanted if wants != has))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

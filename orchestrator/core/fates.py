@@ -90,4 +90,10 @@ def _fate(run: Run, planned: PlannedRelation, mine: Sequence[Statement], standin
     if any(each.id in run.undone for each in mine):
         return "missing", "walked back"
     begun = any(each.id in standing for each in mine)
-    return "missing", "begun, not finished" if begun else planned.reason
+    return "missing", "begun, not finished" if begun else planned.reason or _stopped_by(run, planned)
+
+
+def _stopped_by(run: Run, planned: PlannedRelation) -> str:
+    """Orphans that a run was refused for."""
+    counted = run.orphans.get((planned.relation.id, "audit"))
+    return f"orphans: {counted.orphans}" if counted and counted.orphans else ""

@@ -15,6 +15,7 @@ from orchestrator.core.contract import Contract, Relation
 
 Status = Literal["present", "missing", "different", "deferred", "impossible"]
 
+COLLATIONS_COMPARED_SINCE = 18
 DELETE_COLUMNS_SINCE = 15
 """SET NULL and SET DEFAULT on some columns only came with PostgreSQL 15."""
 
@@ -170,13 +171,18 @@ def _type_obstacles(
         if not catalog.can_compare(classes[parent_name], key, child):
             text = f"{child_name} is {child.type_name}, {parent_name} is {key.type_name}"
             yield Obstacle(matter="type", text=f"types cannot be compared: {text}")
-        elif _collations_clash(child, key):
+        elif _collations_clash(child, key, catalog.major):
             text = f"{child_name} {child.collation}, {parent_name} {key.collation}"
             yield Obstacle(matter="collation", text=f"collations cannot be compared: {text}")
 
 
-def _collations_clash(child: Column, key: Column) -> bool:
-    """Two collations of which one calls different strings equal: PostgreSQL 18 refuses, earlier ones go wrong."""
+def _collations_clash(child: Column, key: Column, major: int) -> bool:
+    """Two collations of which one calls different strings equal: PostgreSQL 18 refuses, earlier ones go wrong.
+
+    18 also refuses a key with a collation against a column whose type has none.
+    """
+    if None in {child.collation, key.collation}:
+        return child.collation != key.collation and major >= COLLATIONS_COMPARED_SINCE
     return child.collation != key.collation and not (child.deterministic and key.deterministic)
 
 

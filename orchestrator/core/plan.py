@@ -13,7 +13,7 @@ from hashlib import sha256
 from itertools import chain
 from typing import Literal, Protocol
 
-from orchestrator.core.catalog import Catalog, TableName
+from orchestrator.core.catalog import Catalog, ForeignKey, TableName
 from orchestrator.core.contract import Contract, Priority, Relation
 from orchestrator.core.locks import Lock, Mode
 from orchestrator.core.matching import Match, Status, match, match_all
@@ -54,13 +54,17 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """One statement of the plan. Timeouts are in ms; a statement timeout of 0 means none."""
+    """One statement of the plan. Timeouts are in ms; a statement timeout of 0 means none.
+
+    `undo` is one transaction; `restore` follows it, each in one of its own, because it reads whole tables.
+    """
 
     id: str
     kind: StatementKind
     relation: str
     sql: str
     undo: tuple[str, ...]
+    restore: tuple[str, ...]
     proof: Proof
     locks: tuple[Lock, ...]
     undo_locks: tuple[Lock, ...]
@@ -127,7 +131,7 @@ def plan_digest(relations: Iterable[PlannedRelation], statements: Iterable[State
     """
     document = {
         "relations": sorted([str(each.relation), each.status] for each in relations),
-        "statements": sorted([each.id, each.sql, *each.undo] for each in statements),
+        "statements": sorted([each.id, each.sql, *each.undo, *each.restore] for each in statements),
     }
     return sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
@@ -177,7 +181,8 @@ class _Maker:
             kind="add",
             relation=relation,
             sql=self.writer.add(relation, not_valid=True),
-            undo=(self.writer.drop(relation.table, relation.name),),
+            undo=self._undo_add(relation),
+            restore=self._restore(relation),
             state="not valid",
             mode="SHARE ROW EXCLUSIVE",
             hazards=tuple(self._hazards(relation)),
@@ -188,11 +193,33 @@ class _Maker:
             kind="adopt",
             relation=relation,
             sql=self.writer.add(relation, not_valid=False),
-            undo=(self.writer.drop(relation.table, relation.name),),
+            undo=self._undo_add(relation),
+            restore=self._restore(relation),
             state="valid",
             mode="SHARE ROW EXCLUSIVE",
             hazards=("takes its locks on every partition too", *self._hazards(relation)),
         )
+
+    def _undo_add(self, relation: Relation) -> tuple[str, ...]:
+        """Drop the key; what its partitions had before is dropped with it, and has to come back."""
+        back = (self._as_it_was(relation, name, key) for name, key in self._adopted(relation))
+        return (self.writer.drop(relation.table, relation.name), *back)
+
+    def _as_it_was(self, relation: Relation, partition: TableName, key: ForeignKey) -> str:
+        # Before 18 a partition that is partitioned itself takes no NOT VALID key.
+        simple = self.catalog.tables[partition].kind == "table"
+        not_valid = simple or self.catalog.major >= NOT_VALID_ON_PARTITIONED_SINCE
+        return self.writer.add(replace(relation, table=partition, name=key.name), not_valid=not_valid)
+
+    def _restore(self, relation: Relation) -> tuple[str, ...]:
+        return tuple(self.writer.validate(name, key.name) for name, key in self._adopted(relation) if key.validated)
+
+    def _adopted(self, relation: Relation) -> Iterator[tuple[TableName, ForeignKey]]:
+        """The keys on partitions that the key of the partitioned table will take for its own."""
+        for name in self.catalog.family(relation.table)[1:]:
+            for key in self.catalog.tables[name].foreign_keys:
+                if not key.inherited and relation.same_link(key) and not relation.differences(key):
+                    yield name, key
 
     def _validate(self, found: Match) -> Statement:
         relation = found.relation
@@ -204,6 +231,7 @@ class _Maker:
             relation=named,
             sql=self.writer.validate(relation.table, name),
             undo=undo,
+            restore=(),
             state="valid",
             mode="SHARE UPDATE EXCLUSIVE",
             hazards=("reads the whole referencing table",),
@@ -216,6 +244,7 @@ class _Maker:
         relation: Relation,
         sql: str,
         undo: tuple[str, ...],
+        restore: tuple[str, ...],
         state: ConstraintState,
         mode: Mode,
         hazards: tuple[str, ...],
@@ -227,6 +256,7 @@ class _Maker:
             relation=relation.id,
             sql=sql,
             undo=undo,
+            restore=restore,
             proof=Proof(table=relation.table, constraint=relation.name, state=state),
             locks=self._locks(relation, mode, "ROW SHARE" if validate else mode),
             undo_locks=self._locks(relation, "ACCESS EXCLUSIVE", "ACCESS EXCLUSIVE"),

@@ -83,6 +83,8 @@ def objection(statement: Statement, key: ForeignKey | None, work: Run) -> str | 
     """Why a statement must not be undone: what stands there is not what the run left."""
     if key is None:
         return "gone already"
+    if key.inherited:
+        return "goes with the partitioned table's key"
     relations = {each.relation.id: each.relation for each in work.plan.relations} if work.plan else {}
     relation = relations.get(statement.relation)
     if relation is not None and (not relation.same_link(key) or relation.differences(key)):

@@ -209,3 +209,20 @@ def test_a_torn_last_line_is_left_out(journal: RunJournal) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write('{"run": "half')
     assert [each.kind for each in journal.file.folder.entries()] == ["run_started"]
+
+
+def test_a_copy_that_cannot_be_written_is_made_up_for(
+    journal: RunJournal, connection: Connection, tmp_path: Path
+) -> None:
+    """While the folder of runs is gone the ledger has every event; once it is back, so has the copy."""
+    journal.record(started())
+    journal.open_ledger(connection, "staging")
+    runs = tmp_path / "runs"
+    runs.rename(tmp_path / "away")
+    runs.write_text("a file in the way")
+    journal.record(StepStarted(step="plan"))
+    assert len(list(ledger.entries(connection, RUN))) == 2
+    runs.unlink()
+    (tmp_path / "away").rename(runs)
+    journal.record(StepStarted(step="audit"))
+    assert list(journal.file.folder.entries()) == list(ledger.entries(connection, RUN))

@@ -7,9 +7,8 @@ with recursive base (oid, base) as (
 select a.attrelid as relation, a.attnum as number, a.attname as name,
        format_type(a.atttypid, a.atttypmod) as type_name, b.base as base_type, a.attnotnull as not_null,
        pg_get_expr(d.adbin, d.adrelid) as "default", a.attidentity::text as identity, a.attgenerated::text as generated,
-       case when a.attcollation <> t.typcollation then cn.nspname || '.' || co.collname end
-           as collation,
-       coalesce(co.collisdeterministic, true) as deterministic
+       cn.nspname || '.' || co.collname as collation,
+       coalesce(co.collisdeterministic, true) as deterministic, a.atttypmod >= 0 as limited, t.typtype = 'd' as domain
 from pg_attribute a
 join pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'f', 'v', 'm')
 join pg_namespace n on n.oid = c.relnamespace

@@ -1,7 +1,7 @@
 -- Between which operator class (of a unique index's column) and which type ADD FOREIGN KEY finds an equality operator:
 -- one of the class's family that takes the type itself, else an implicit cast to the class's input type
--- (ATAddForeignKeyConstraint). A polymorphic class (anyenum, anyarray, anyrange, record) compares a type
--- with itself only: the pair is listed for every type of that sort, and the caller compares the two types as well.
+-- (ATAddForeignKeyConstraint). A polymorphic class is listed for every type of its sort: what else holds for two types of
+-- a sort depends on the columns, so the caller compares those.
 with recursive base (oid, base) as (
     select t.oid, t.oid from pg_type t where t.typtype <> 'd'
     union all
@@ -19,7 +19,8 @@ with recursive base (oid, base) as (
     where i.indisunique and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator')
 )
 select k.oid as operator_class, t.oid as type,
-       k.opcintype in ('anyenum'::regtype, 'anyarray'::regtype, 'anyrange'::regtype, 'record'::regtype) as polymorphic
+       case k.opcintype when 'anyenum'::regtype then 'enum' when 'anyarray'::regtype then 'array'
+           when 'anyrange'::regtype then 'range' when 'anymultirange'::regtype then 'multirange' end as sort
 from used_classes u
 join pg_opclass k on k.oid = u.oid
 cross join used_types t
@@ -33,4 +34,5 @@ where k.opcintype = t.oid
    or (k.opcintype = 'anyenum'::regtype and y.typtype = 'e')
    or (k.opcintype = 'anyarray'::regtype and y.typcategory = 'A')
    or (k.opcintype = 'anyrange'::regtype and y.typtype = 'r')
+   or (k.opcintype = 'anymultirange'::regtype and y.typtype = 'm')
    or (k.opcintype = 'record'::regtype and y.typtype = 'c')

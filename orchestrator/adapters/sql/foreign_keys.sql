@@ -1,11 +1,12 @@
 -- Foreign keys as people made them. A key to a partitioned table has helper rows for its partitions, with the same
--- conrelid as their parent row: they are not keys of their own. `enforced` is read through to_jsonb because conenforced
--- came with PostgreSQL 18, the columns of ON DELETE SET NULL (confdelsetcols) with 15.
+-- conrelid as their parent row: they are not keys of their own. conenforced and conperiod came
+-- with PostgreSQL 18, the columns of ON DELETE SET NULL (confdelsetcols) with 15: hence to_jsonb.
 select k.conrelid as relation, k.conname as name, k.conkey as columns, k.confrelid as referenced, k.confkey as referenced_columns,
        k.confdeltype::text as on_delete, k.confupdtype::text as on_update, k.confmatchtype::text as match,
        k.condeferrable as deferrable, k.condeferred as deferred, k.convalidated as validated,
        k.conparentid <> 0 as inherited, pg_get_constraintdef(k.oid) as definition,
        coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) as enforced,
+       coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false) as period,
        coalesce(to_jsonb(k) -> 'confdelsetcols', 'null'::jsonb) as on_delete_columns,
        not exists (select from pg_trigger g where g.tgconstraint = k.oid and g.tgenabled <> 'O') as triggers_enabled
 from pg_constraint k

@@ -1,0 +1,142 @@
+"""What acceptance tests stand on: a desk, a staging environment, and servers that are more than a plain primary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from orchestrator.adapters.embedded import Cluster
+from orchestrator.adapters.programs import server_installation
+from tests import servers
+from tests.acceptance.copies import PhysicalCopy
+from tests.acceptance.desk import MASTER, Desk, execute
+from tests.acceptance.poolers import PGBOUNCER, Pooler
+from tests.conftest import ClusterUrl
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """An empty desk; the working directory is its folder, so that a stray file shows."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inventory").mkdir()
+    return Desk(folder=tmp_path, monkeypatch=monkeypatch)
+
+
+@pytest.fixture
+def staging(desk: Desk, master: str) -> str:
+    """The URL of a database with the base migration on PostgreSQL 16, known to the desk as staging."""
+    desk.environment("staging", master)
+    return master
+
+
+@pytest.fixture(scope="session")
+def quiet_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A PostgreSQL 16 where nothing happens by itself (autovacuum off), and which knows logical replication."""
+    cluster = Cluster(
+        directory=tmp_path_factory.mktemp("quiet") / "cluster",
+        installation=server_installation(16),
+        settings={"autovacuum": "off", "wal_level": "logical"},
+    )
+    with cluster:
+        yield cluster
+    cluster.discard()
+
+
+@pytest.fixture
+def quiet(quiet_cluster: Cluster) -> Iterator[str]:
+    """The URL of a fresh database with the base migration on the quiet cluster."""
+    url = servers.fresh_database(quiet_cluster.url())
+    for path in sorted(MASTER.glob("migrations/*/migration.sql")):
+        execute(url, path.read_text("utf-8"))
+    yield url
+    servers.drop_database(url)
+
+
+@pytest.fixture
+def owner(master: str) -> Iterator[str]:
+    """The base migration's database as an ordinary role reaches it: owner of the tables, CREATE on the database."""
+    with _role(master) as (name, url):
+        tables = sql.SQL(
+            "do $$ declare t regclass; begin"
+            " for t in select oid from pg_class where relnamespace = 'public'::regnamespace"
+            " and relkind = 'r' loop execute format('alter table %s owner to {}', t); end loop; end $$"
+        )
+        with psycopg.connect(master, autocommit=True) as connection:
+            connection.execute(tables.format(name))
+            database = sql.Identifier(servers.database_name(master))
+            connection.execute(sql.SQL("grant create on database {} to {}").format(database, name))
+        yield url
+
+
+@pytest.fixture
+def stranger(master: str) -> Iterator[str]:
+    """The base migration's database as a role reaches it that may only read."""
+    with _role(master) as (name, url):
+        with psycopg.connect(master, autocommit=True) as connection:
+            connection.execute(sql.SQL("grant select on all tables in schema public to {}").format(name))
+        yield url
+
+
+class _role:  # noqa: N801  used as a block
+    """A login role that exists as long as the block."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.name = f"role_{servers.database_name(url)}"
+
+    def __enter__(self) -> tuple[sql.Identifier, str]:
+        name = sql.Identifier(self.name)
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("create role {} login password 'rolesecret'").format(name))
+        return name, make_conninfo(self.url, user=self.name, password="rolesecret")
+
+    def __exit__(self, *_: object) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            name = sql.Identifier(self.name)
+            connection.execute(sql.SQL("reassign owned by {} to current_user").format(name))
+            connection.execute(sql.SQL("drop owned by {}").format(name))
+            connection.execute(sql.SQL("drop role {}").format(name))
+
+
+Copy = Callable[..., PhysicalCopy]
+
+
+@pytest.fixture
+def physical(cluster_url: ClusterUrl) -> Iterator[Copy]:
+    """Makes a physical copy of the PostgreSQL 16 cluster: a standby that follows it, or a primary of its own."""
+    made: list[PhysicalCopy] = []
+
+    def copy(*, standby: bool) -> PhysicalCopy:
+        made.append(PhysicalCopy(cluster_url(16), standby=standby))
+        made[-1].start()
+        return made[-1]
+
+    yield copy
+    for each in made:
+        each.stop()
+
+
+Pool = Callable[..., Pooler]
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Pool]:
+    """Starts a real pgbouncer in front of a database."""
+    if not PGBOUNCER.exists():
+        pytest.skip("no pgbouncer on this machine (.ci/run installs Debian's)")
+    made: list[Pooler] = []
+
+    def start(url: str, *, mode: str, ignore: str = "") -> Pooler:
+        pooler = Pooler(url, mode=mode, ignore=ignore)
+        made.append(pooler)
+        pooler.start()
+        return pooler
+
+    yield start
+    for each in made:
+        each.stop()
