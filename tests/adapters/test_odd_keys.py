@@ -284,8 +284,8 @@ CASES = (
     Case(id="exclusion constraint", ddl="create table p (id int4range, exclude using gist (id with =));"
          "create table c (p_id int4range)", status="impossible", reason="no unique key"),
     Case(id="without overlaps", ddl="create table p (id int4range, at int4range,"
-         " primary key (id, at without overlaps)); create table c (id int4range, at int4range)", columns=("id", "at"), to=("id", "at"), status="impossible",
-         reason="no unique key", since=18),
+         " primary key (id, at without overlaps)); create table c (id int4range, at int4range)", columns=("id", "at"),
+         to=("id", "at"), status="impossible", reason="no unique key", since=18),
     Case(id="no table", ddl="create table p (id int primary key)", status="impossible",
          reason="table no table.c does not exist"),
     Case(id="no referenced table", ddl="create table c (p_id int)", status="impossible", reason="does not exist"),
