@@ -87,7 +87,8 @@ def _typed(name: str) -> bool:
     """Ask for the environment's name on a terminal; without one the answer is no."""
     if not sys.stdin.isatty():
         return False
-    return input(f"type {name} to go on: ").strip() == name
+    print(f"type {name} to go on: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip() == name
 
 
 @task(

@@ -20,7 +20,8 @@ from orchestrator.core.outcome import CannotConnect, OrchestratorError, Refused
 
 Connection = psycopg.Connection[DictRow]
 
-CONNECT_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 4
+"""With the start of the program, a server that does not answer is refused within 5 s."""
 APPLICATION_NAME_LIMIT = 63
 TRANSACTION_TIMEOUT_SINCE = 170000
 IDLE_SESSION_TIMEOUT_SINCE = 140000

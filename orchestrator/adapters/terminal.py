@@ -40,6 +40,7 @@ STYLES: Mapping[str, str] = {
     "refused": "red",
     "FAIL": "red",
     "UNKNOWN": "yellow",
+    "note": "dim",
 }
 
 EVERY = 10
@@ -67,7 +68,7 @@ class Screen:
 
     def line(self, text: str = "", *, status: str = "") -> None:
         """One line; a status word in front of it gets its colour."""
-        word = f"[{STYLES.get(status, 'bold')}]{escape(status)}[/] " if status else ""
+        word = f"[{STYLES.get(status.strip(), 'bold')}]{escape(status)}[/] " if status else ""
         try:
             self.console.print(word + escape(text))
         except (OSError, ValueError):
@@ -157,7 +158,10 @@ class Screen:
         self.line(f"{event.step:<10} {event.note} ({event.duration_ms / 1000:.1f} s)", status=f"{event.state:<8}")
 
     def _finding(self, finding: Finding) -> None:
-        if finding.status == "pass" or (finding.severity == "optional" and not self.console.is_terminal):
+        if finding.status == "pass":
+            return
+        if finding.severity == "optional":
+            self.line(f"{finding.id}: {finding.observed}", status="  note")
             return
         word = "FAIL" if finding.status == "fail" else "UNKNOWN"
         self.line(f"{finding.id} ({finding.severity}): {finding.observed}", status=f"  {word}")

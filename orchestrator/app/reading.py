@@ -180,7 +180,7 @@ def show_report(request: Request, *, run: str | None, form: str) -> Answer:
     path.write_text(text, encoding="utf-8")
     if not request.json:
         print(path if form == "html" else text)
-    return Answer(document=run_document(summary, report=str(path)), exit_code=EXIT_DONE)
+    return Answer(document=run_document(summary, report=str(path), samples=folder.samples()), exit_code=EXIT_DONE)
 
 
 def _latest(request: Request) -> str:

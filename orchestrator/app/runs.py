@@ -302,4 +302,7 @@ def _finish(site: Site, journal: RunJournal) -> Answer:
         # The run is over and on record: a report can be rendered at any time.
         site.screen.line(f"the report could not be written: {error}; invoke report --run {summary.run}", status="FAIL")
     site.screen.ending(summary, path)
-    return Answer(document=run_document(summary, report=path), exit_code=EXIT_CODES[summary.state])
+    return Answer(
+        document=run_document(summary, report=path, samples=site.run_folder.samples()),
+        exit_code=EXIT_CODES[summary.state],
+    )

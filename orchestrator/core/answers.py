@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -95,7 +95,11 @@ def audit_document(results: Iterable[Orphans], *, show_samples: bool) -> Documen
     return {"relations": relations, "total": sum(each["orphans"] for each in relations)}
 
 
-def run_document(summary: Summary, *, report: str | None) -> Document:
+Samples = Mapping[str, Sequence[Mapping[str, str | None]]]
+"""Sampled orphan keys per relation, as far as they are kept where this is asked."""
+
+
+def run_document(summary: Summary, *, report: str | None, samples: Samples) -> Document:
     """`invoke deploy --json`, and `rollback`."""
     return {
         "run": summary.run,
@@ -109,6 +113,16 @@ def run_document(summary: Summary, *, report: str | None) -> Document:
         "steps": [
             {"id": each.id, "state": each.state, "duration_ms": each.duration_ms, "note": each.note}
             for each in summary.steps
+        ],
+        "orphans": [
+            {
+                "relation": each.id,
+                "orphans": each.orphans,
+                "query": each.query,
+                "sample": [dict(key) for key in samples.get(each.id, ())],
+            }
+            for each in summary.relations
+            if each.orphans
         ],
         "longest_lock_wait_ms": summary.longest_lock_wait_ms,
         "rolled_back": summary.rolled_back,
@@ -141,9 +155,9 @@ def runs_document(summaries: Iterable[Summary]) -> Document:
     }
 
 
-def report_document(summary: Summary, samples: Mapping[str, list[Mapping[str, str | None]]]) -> Document:
+def report_document(summary: Summary, samples: Samples) -> Document:
     """`invoke report --format json`; `samples` are the orphan keys per relation that are kept on this machine."""
-    return run_document(summary, report=None) | {
+    return run_document(summary, report=None, samples=samples) | {
         "task": summary.task,
         "runbook": summary.runbook,
         "kind": summary.kind,

@@ -95,7 +95,33 @@ def judge_encryption(subject: Subject, rows: tuple[Row, ...]) -> Judgement:
     return passed(text) if fine else failed(text)
 
 
+def judge_policy(subject: Subject, _: tuple[Row, ...]) -> Judgement:
+    """What the inventory asks for and this version does not do: never passed over in silence."""
+    environment, policy = subject.environment, subject.environment.policy
+    asked = {
+        "policy.approvals": policy.approvals > 0,
+        "policy.window": policy.window is not None,
+        "policy.freeze": bool(policy.freeze),
+        "policy.create_missing_indexes": policy.create_missing_indexes,
+        "policy.terminate_blockers": bool(policy.terminate_blockers),
+        "policy.monitor_rollback": policy.monitor_rollback,
+        "slack": environment.slack is not None,
+        "host": bool(environment.host),
+        "templates.directory": environment.templates.directory is not None,
+        "evidence.key": environment.evidence.key is not None,
+    }
+    return none_of([key for key, wanted in asked.items() if wanted], well="all of it", most=len(asked))
+
+
 SERVER: tuple[Check, ...] = (
+    Check(
+        id="settings-kept",
+        title="Which settings of the inventory does this version not act upon?",
+        severity="optional",
+        expected="none",
+        remedy="do by hand what these settings ask for, until a version that keeps them",
+        judge=judge_policy,
+    ),
     Check(
         id="version",
         title="Is the server's version supported?",
