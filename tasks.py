@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json as jsonlib
 import shlex
 import signal
@@ -17,29 +19,56 @@ if TYPE_CHECKING:
     from orchestrator.app.runs import Answer
     from orchestrator.app.site import Request
 
-COMMON = {
-    "env": "the environment: the name of a file in the inventory",
-    "runbook": "name of a runbook in runbooks/, or a folder with foreign_keys.toml",
-    "inventory": "folder with one TOML file per environment",
-    "runs": "folder for journals and reports",
-    "json": "one JSON document on stdout, log lines on stderr",
+COMMON: dict[str, tuple[Any, str]] = {
+    "env": (None, "the environment: the name of a file in the inventory"),
+    "runbook": ("master_tables", "name of a runbook in runbooks/, or a folder with foreign_keys.toml"),
+    "inventory": ("inventory", "folder with one TOML file per environment"),
+    "runs": ("runs", "folder for journals and reports"),
+    "json": (False, "one JSON document on stdout, log lines on stderr"),
 }
+CONFIRMED = "do not ask for the environment's name"
+ONLY = "critical, or names of tables, with commas: the rest is deferred"
 
 
-def _request(c: Any, **given: Any) -> Request:
-    """The common options as a value; imports happen here, so that `invoke --list` stays quick."""
+def command(**helps: str) -> Callable[[Callable[..., Answer]], Callable[..., Any]]:
+    """Make a task of a function that takes a request and its own options, which `helps` explains.
+
+    The options that every task takes are added here, once. Invoke reads them from the signature.
+    """
+
+    def make(act: Callable[..., Answer]) -> Callable[..., Any]:
+        @functools.wraps(act)
+        def run(c: Any, **given: Any) -> None:
+            own = {name: given.pop(name) for name in helps if name not in COMMON}
+            _answer(lambda: act(_request(c, own, given), **own), json=given["json"])
+
+        own = [each for each in inspect.signature(act).parameters.values() if each.name in helps]
+        common = [_parameter(name, default) for name, (default, _) in COMMON.items()]
+        run.__signature__ = inspect.Signature([_parameter("c", inspect.Parameter.empty), *common, *own])  # type: ignore[attr-defined]
+        explained = {name: text for name, (_, text) in COMMON.items()} | helps
+        return task(run, auto_shortflags=False, help=explained)
+
+    return make
+
+
+def _parameter(name: str, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
+
+
+def _request(c: Any, own: dict[str, Any], common: dict[str, Any]) -> Request:
+    """The common options as a value; imports happen in functions, so that `invoke --list` stays quick."""
     from orchestrator.app.site import Request
     from orchestrator.core.outcome import Refused
 
     if c.config.run.dry:
         message = "invoke's own --dry does not reach a database: use deploy --dry-run"
         raise Refused(message)
-    only = tuple(word.strip() for word in (given.pop("only", None) or "").split(",") if word.strip())
-    inventory, runs = Path(given.pop("inventory")), Path(given.pop("runs"))
-    return Request(only=only, inventory=inventory, runs=runs, **given)
+    only = tuple(word.strip() for word in (own.pop("only", None) or "").split(",") if word.strip())
+    places = {key: Path(common[key]) for key in ("inventory", "runs")}
+    return Request(**{**common, **places}, only=only, dry_run=own.pop("dry_run", False))
 
 
-def _run(*, json: bool, act: Callable[[], Answer]) -> None:
+def _answer(act: Callable[[], Answer], *, json: bool) -> None:
     """Call the app; one line for what a person can mend, the document for a script, and the exit code."""
     from orchestrator.app import DATABASE_ERROR, explained
     from orchestrator.core.outcome import EXIT_FAILED, EXIT_HELD, OrchestratorError
@@ -72,13 +101,13 @@ def _fail(message: str, code: int, *, json: bool) -> None:
     raise Exit(code=code)
 
 
-def _count(text: str, option: str) -> int:
+def _count(text: str) -> int:
     """A number of rows; Invoke's own conversion would end in a traceback. Raises Refused."""
     from orchestrator.core.outcome import Refused
 
     digits = str(text).replace("_", "")
     if not digits.isdecimal() or int(digits) < 1:
-        message = f"{option} {text}: must be a whole number of rows, at least 1"
+        message = f"--rows {text}: must be a whole number of rows, at least 1"
         raise Refused(message)
     return int(digits)
 
@@ -91,187 +120,97 @@ def _typed(name: str) -> bool:
     return sys.stdin.readline().strip() == name
 
 
-@task(
-    auto_shortflags=False,
-    help={
-        **COMMON,
-        "dry_run": "read only: show every step, statement, lock and check",
-        "yes": "do not ask for the environment's name",
-        "until": "stop after this step",
-        "only": "critical, or names of tables, with commas: the rest is deferred",
-    },
+@command(
+    dry_run="read only: show every step, statement, lock and check",
+    yes=CONFIRMED,
+    until="stop after this step",
+    only=ONLY,
 )
-def deploy(
-    c,
-    env=None,
-    runbook="master_tables",
-    inventory="inventory",
-    runs="runs",
-    json=False,
-    dry_run=False,
-    yes=False,
-    until=None,
-    only=None,
-):
+def deploy(request, *, dry_run=False, yes=False, until=None, only=None):
     """Carry the runbook out: preflight, plan, audit, backup, apply, validate."""
+    from orchestrator.app import runs
 
-    def act() -> Answer:
-        from orchestrator.app.runs import deploy as run
-
-        request = _request(
-            c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json, dry_run=dry_run, only=only
-        )
-        return run(request, yes=yes, until=until, confirm=_typed)
-
-    _run(json=json, act=act)
+    return runs.deploy(request, yes=yes, until=until, confirm=_typed)
 
 
-@task(
-    auto_shortflags=False,
-    help={**COMMON, "run": "the run to walk back", "yes": "do not ask for the environment's name"},
-)
-def rollback(c, env=None, runbook="master_tables", inventory="inventory", runs="runs", json=False, run=None, yes=False):
+@command(run="the run to walk back", yes=CONFIRMED)
+def rollback(request, *, run=None, yes=False):
     """Walk back what a run added, by default the last one that added something."""
+    from orchestrator.app import runs
 
-    def act() -> Answer:
-        from orchestrator.app.runs import rollback as walk
-
-        request = _request(c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json)
-        return walk(request, run=run, yes=yes, confirm=_typed)
-
-    _run(json=json, act=act)
+    return runs.rollback(request, run=run, yes=yes, confirm=_typed)
 
 
-@task(auto_shortflags=False, help={**COMMON, "grants": "print the statements that give this role its rights"})
-def preflight(c, env=None, runbook="master_tables", inventory="inventory", runs="runs", json=False, grants=False):
+@command(grants="print the statements that give this role its rights")
+def preflight(request, *, grants=False):
     """Check everything that can be checked beforehand; changes nothing."""
+    from orchestrator.app import reading
 
-    def act() -> Answer:
-        from orchestrator.app import reading
-
-        request = _request(c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json)
-        return reading.preflight_grants(request) if grants else reading.preflight(request)
-
-    _run(json=json, act=act)
+    return reading.preflight_grants(request) if grants else reading.preflight(request)
 
 
-@task(
-    auto_shortflags=False,
-    help={**COMMON, "format": "sql: a script that psql can run", "only": "critical, or names of tables"},
-)
-def plan(
-    c,
-    env=None,
-    runbook="master_tables",
-    inventory="inventory",
-    runs="runs",
-    json=False,
-    format=None,
-    only=None,
-):
+@command(format="sql: a script that psql can run", only=ONLY)
+def plan(request, *, format=None, only=None):
     """Show contract against catalog, and the statements that would be executed."""
+    from orchestrator.app import reading
 
-    def act() -> Answer:
-        from orchestrator.app import reading
-
-        request = _request(c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json, only=only)
-        return reading.plan(request, form=format)
-
-    _run(json=json, act=act)
+    return reading.plan(request, form=format)
 
 
-@task(auto_shortflags=False, help=COMMON)
-def audit(c, env=None, runbook="master_tables", inventory="inventory", runs="runs", json=False):
+@command()
+def audit(request):
     """Count orphans of every relation exactly; exit 1 when there are any."""
     from orchestrator.app import reading
 
-    _run(
-        json=json,
-        act=lambda: reading.audit(_request(c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json)),
-    )
+    return reading.audit(request)
 
 
-@task(auto_shortflags=False, help=COMMON)
-def backup(c, env=None, runbook="master_tables", inventory="inventory", runs="runs", json=False):
+@command()
+def backup(request):
     """Take a backup and prove it by restoring and comparing."""
     from orchestrator.app import reading
 
-    _run(
-        json=json,
-        act=lambda: reading.backup(_request(c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json)),
-    )
+    return reading.backup(request)
 
 
-@task(auto_shortflags=False, help=COMMON)
-def validate(c, env=None, runbook="master_tables", inventory="inventory", runs="runs", json=False):
+@command()
+def validate(request):
     """Check what stands against what was promised; leaves no row behind."""
     from orchestrator.app import reading
 
-    _run(
-        json=json,
-        act=lambda: reading.validate(_request(c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json)),
-    )
+    return reading.validate(request)
 
 
-@task(auto_shortflags=False, help=COMMON)
-def status(c, env=None, runbook="master_tables", inventory="inventory", runs="runs", json=False):
+@command()
+def status(request):
     """Show the last run of an environment and what to do next."""
     from orchestrator.app import reading
 
-    _run(
-        json=json,
-        act=lambda: reading.runs(
-            _request(c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json), latest_only=True
-        ),
-    )
+    return reading.runs(request, latest_only=True)
 
 
-@task(auto_shortflags=False, help=COMMON)
-def history(c, env=None, runbook="master_tables", inventory="inventory", runs="runs", json=False):
+@command()
+def history(request):
     """List all runs of an environment."""
     from orchestrator.app import reading
 
-    _run(
-        json=json,
-        act=lambda: reading.runs(
-            _request(c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json), latest_only=False
-        ),
-    )
+    return reading.runs(request, latest_only=False)
 
 
-@task(auto_shortflags=False, help={**COMMON, "run": "the run; by default the last one", "format": "html, md or json"})
-def report(
-    c,
-    env=None,
-    runbook="master_tables",
-    inventory="inventory",
-    runs="runs",
-    json=False,
-    run=None,
-    format="html",
-):
+@command(run="the run; by default the last one", format="html, md or json")
+def report(request, *, run=None, format="html"):
     """Render the report of a run from its journal."""
+    from orchestrator.app import reading
 
-    def act() -> Answer:
-        from orchestrator.app import reading
-
-        request = _request(c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json)
-        return reading.show_report(request, run=run, form=format)
-
-    _run(json=json, act=act)
+    return reading.show_report(request, run=run, form=format)
 
 
-@task(auto_shortflags=False, help={**COMMON, "rows": "rows in the largest table"})
-def seed(c, env=None, runbook="master_tables", inventory="inventory", runs="runs", json=False, rows="10000"):
+@command(rows="rows in the largest table")
+def seed(request, *, rows="10000"):
     """Apply the runbook's migrations and fill its tables; never on production."""
+    from orchestrator.app import reading
 
-    def act() -> Answer:
-        from orchestrator.app import reading
-
-        request = _request(c, env=env, runbook=runbook, inventory=inventory, runs=runs, json=json)
-        return reading.seed(request, rows=_count(rows, "--rows"))
-
-    _run(json=json, act=act)
+    return reading.seed(request, rows=_count(rows))
 
 
 @task(
@@ -281,7 +220,7 @@ def seed(c, env=None, runbook="master_tables", inventory="inventory", runs="runs
         "with_orphans": "plant three orphans and show how they are refused",
         "keep": "keep the two servers' data afterwards",
         "folder": "where the demo plays; emptied at the start",
-        "json": COMMON["json"],
+        "json": COMMON["json"][1],
     },
 )
 def demo(c, rows="200000", with_orphans=False, keep=False, folder="demo-story", json=False):
@@ -290,23 +229,20 @@ def demo(c, rows="200000", with_orphans=False, keep=False, folder="demo-story", 
     def act() -> Answer:
         from orchestrator.app.demo import demo as play
 
-        return play(folder=Path(folder), rows=_count(rows, "--rows"), with_orphans=with_orphans, keep=keep, json=json)
+        return play(folder=Path(folder), rows=_count(rows), with_orphans=with_orphans, keep=keep, json=json)
 
-    _run(json=json, act=act)
+    _answer(act, json=json)
 
 
 @task(auto_shortflags=False)
 def check(c):
     """Run the project's own gates: ruff, mypy, the direction of imports."""
-    for command in ("ruff format --check .", "ruff check .", "mypy", "lint-imports --no-cache"):
-        c.run(f"{Path(sys.executable).parent / command}", in_stream=False)
+    for gate in ("ruff format --check .", "ruff check .", "mypy", "lint-imports --no-cache"):
+        c.run(f"{Path(sys.executable).parent / gate}", in_stream=False)
 
 
-@task(
-    auto_shortflags=False, help={"matrix": "the long matrix over server versions, too", "only": "a pytest expression"}
-)
-def test(c, matrix=False, only=None):
+@task(auto_shortflags=False, help={"only": "a pytest expression"})
+def test(c, only=None):
     """Run the suite on servers that it starts itself, two workers at a time."""
-    marks = "" if matrix else "-m 'not matrix'"
     chosen = f"-k {shlex.quote(only)}" if only else ""
-    c.run(f"{sys.executable} -m pytest -n 2 {marks} {chosen}", in_stream=False)
+    c.run(f"{sys.executable} -m pytest -n 2 {chosen}", in_stream=False)

@@ -281,7 +281,7 @@ def test_a_server_that_does_not_answer(desk: Desk) -> None:
     """It takes the connection and says nothing: given up after 5 s."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         desk.environment("staging", at_port(silent.getsockname()[1]))
-        one_line(desk, desk.invoke("deploy", "--env", "staging", timeout=30), "cannot connect", "no answer within 5 s")
+        one_line(desk, desk.invoke("deploy", "--env", "staging", timeout=30), "cannot connect", "no answer within 4 s")
 
 
 def test_a_silent_other_environment_does_not_stop_the_work(desk: Desk, staging: str) -> None:
