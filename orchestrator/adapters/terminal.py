@@ -202,8 +202,10 @@ def safety(summary: Summary) -> str:
             "the catalog is what it was before" if not summary.differences else "the catalog is not what it was before"
         )
     if summary.rolled_back:
-        done = "the catalog is what it was before" if not summary.differences else "but the catalog differs from before"
-        return f"everything that this run added was walked back: {done}"
+        end = "but the catalog differs from before" if summary.differences else "the catalog is what it was before"
+        return f"everything that this run added was walked back: {end}"
+    if summary.differences:
+        return "this run was walked back as far as it could be, and the catalog differs from before"
     if not summary.statements:
         return "nothing was changed"
     told = f"{len(summary.statements)} statements took effect, each is on record"

@@ -12,7 +12,7 @@ from functools import partial
 from jinja2 import TemplateError
 
 from orchestrator import __version__
-from orchestrator.adapters import events, ledger
+from orchestrator.adapters import ledger
 from orchestrator.adapters.execution import OnlineExecutor
 from orchestrator.adapters.identity import identify
 from orchestrator.adapters.journal import RunJournal
@@ -21,6 +21,7 @@ from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.render import report
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.app.site import Request, Site, host_name, open_site, os_user
+from orchestrator.app.work import Work, find_work
 from orchestrator.core.answers import Document, run_document
 from orchestrator.core.journal import (
     NotificationQueued,
@@ -44,7 +45,6 @@ from orchestrator.core.outcome import (
     StepState,
 )
 from orchestrator.core.ports import Step
-from orchestrator.core.run import Run
 from orchestrator.core.summary import Summary, summarize
 from orchestrator.core.verdict import Word
 from orchestrator.engine.conductor import Conductor
@@ -90,40 +90,14 @@ def rollback(request: Request, *, run: str | None, yes: bool, confirm: Callable[
         _confirm(site, yes=yes, confirm=confirm)
         connection = stack.enter_context(site.server.session("journal"))
         _take_lock(connection, site)
-        work, undone = find_work(connection, run)
+        work = find_work(connection, run, site.environment.name)
         journal = site.file_journal()
-        begin(site, journal, connection, task="rollback", steps=("rollback",), rolls_back=work.id)
+        begin(site, journal, connection, task="rollback", steps=("rollback",), rolls_back=work.run.id)
         journal.open_ledger(connection, site.environment.name)
-        if work.plan:
-            journal.record(PlanRecorded(plan=work.plan))
-        _walk(site, journal, work, undone)
+        if work.run.plan:
+            journal.record(PlanRecorded(plan=work.run.plan))
+        _walk(site, journal, work)
         return _finish(site, journal)
-
-
-def find_work(connection: Connection, run: str | None) -> tuple[Run, frozenset[str]]:
-    """The run to walk back (by default the last that added something which still stands) and what of it is undone.
-
-    Raises Refused when there is none.
-    """
-    runs = [events.fold_entries(name, ledger.entries(connection, name)) for name in ledger.run_ids(connection)]
-    undone: dict[str, set[str]] = {}
-    for each in runs:
-        for gone in each.undone.values():
-            undone.setdefault(gone.of, set()).add(gone.id)
-    if run is not None:
-        found = next((each for each in runs if each.id == run), None)
-        if found is None:
-            message = f"run {run} is not in this database's ledger; invoke history shows the runs"
-            raise Refused(message)
-        if not found.done:
-            message = f"run {run} changed nothing: there is nothing to walk back"
-            raise Refused(message)
-    else:
-        found = next((each for each in reversed(runs) if each.done.keys() - undone.get(each.id, set())), None)
-        if found is None:
-            message = "no run in this database's ledger has anything left to walk back"
-            raise Refused(message)
-    return found, frozenset(undone.get(found.id, set()))
 
 
 def write_reports(folder: RunFolder, summary: Summary) -> str:
@@ -265,11 +239,11 @@ def _walk_own(site: Site, journal: RunJournal) -> None:
     _walk_back(site, journal).walk(journal.run)
 
 
-def _walk(site: Site, journal: RunJournal, work: Run, undone: frozenset[str]) -> None:
+def _walk(site: Site, journal: RunJournal, work: Work) -> None:
     """The one step of a rollback run, and its verdict."""
     journal.record(StepStarted(step="rollback"))
     began = time.perf_counter()
-    outcome = _walked(site, journal, work, undone)
+    outcome = _walked(site, journal, work)
     elapsed = round((time.perf_counter() - began) * 1000, 3)
     journal.record(StepFinished(step="rollback", state=outcome.state, note=outcome.note, duration_ms=elapsed))
     word, state = ENDINGS[outcome.state]
@@ -279,9 +253,9 @@ def _walk(site: Site, journal: RunJournal, work: Run, undone: frozenset[str]) ->
     journal.record(RunFinished(state=state, reason=reason))
 
 
-def _walked(site: Site, journal: RunJournal, work: Run, undone: frozenset[str]) -> Done | Held | Failed:
+def _walked(site: Site, journal: RunJournal, work: Work) -> Done | Held | Failed:
     try:
-        walked = _walk_back(site, journal).walk(work, undone=undone)
+        walked = _walk_back(site, journal).walk(work.run, undone=work.undone, again=work.again)
     except HeldBack as error:
         return Held(note=str(error))
     except OrchestratorError as error:

@@ -189,12 +189,13 @@ class StatementUndone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndoPassedOver:
-    """A statement was not walked back, and why (it is gone already, or is no longer what the run made)."""
+    """A statement was not walked back, and why: gone already, no longer what the run made, or it still `stands`."""
 
     id: str
     relation: str
     of: str
     reason: str
+    stands: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

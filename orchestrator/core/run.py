@@ -84,8 +84,9 @@ class Run:
 
     @property
     def rolled_back(self) -> bool:
-        """Whether this run ended with its own changes walked back."""
-        return self.walked_back is not None and self.walked_back.of == self.id
+        """Whether this run walked its own changes back, all of them."""
+        own = self.walked_back is not None and self.walked_back.of == self.id
+        return own and not any(each.stands for each in self.passed_over)
 
     def see(self, event: Event, at: datetime) -> None:
         """Take one event in. Times come from the ledger, never from a clock."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from orchestrator.core.catalog import Catalog, ForeignKey
 from orchestrator.core.contract import Contract
@@ -16,6 +17,7 @@ from orchestrator.core.run import Run
 from orchestrator.core.snapshot import recorded
 
 UNDEFINED_OBJECT = "42704"
+NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +29,18 @@ class WalkBack:
     contract: Contract
     recorder: Recorder
 
-    def walk(self, work: Run, *, undone: frozenset[str] = frozenset()) -> WalkedBack:
-        """Undo `work` but for the statements already undone, and compare. Raises HeldBack, StatementRejected."""
+    def walk(self, work: Run, *, undone: frozenset[str] = frozenset(), again: Mapping[str, str] = NOBODY) -> WalkedBack:
+        """Undo `work` but for the statements already undone, and compare. Raises HeldBack.
+
+        `again` names, per statement, a later run that did the same once more: what stands now is that run's.
+        """
         self.recorder.record(NotificationQueued(topic="rollback", about=work.id))
         catalog = self.catalog.catalog()
         with self.executor.opened("rollback"):
             for statement in due_back(work, undone):
-                self._undo(statement, work, catalog)
+                later = again.get(statement.id)
+                reason = f"done again by run {later}" if later else None
+                self._undo(statement, work, reason or objection(statement, standing(statement, catalog), work))
         after = recorded(self.catalog.catalog(), "after rollback", self.contract)
         self.recorder.record(after)
         before = work.catalogs.get("before")
@@ -46,8 +53,7 @@ class WalkBack:
         self.recorder.record(event)
         return event
 
-    def _undo(self, statement: Statement, work: Run, catalog: Catalog) -> None:
-        reason = objection(statement, standing(statement, catalog), work)
+    def _undo(self, statement: Statement, work: Run, reason: str | None) -> None:
         if reason:
             self._pass_over(statement, work, reason)
             return
@@ -55,20 +61,23 @@ class WalkBack:
             self.executor.undo(statement, of=work.id)
         except StatementRejected as error:
             gone = error.sqlstate == UNDEFINED_OBJECT
-            self._pass_over(statement, work, "gone already" if gone else f"the server refused: {error}")
+            self._pass_over(statement, work, "gone already" if gone else f"refused: {error}", stands=not gone)
 
-    def _pass_over(self, statement: Statement, work: Run, reason: str) -> None:
-        self.recorder.record(UndoPassedOver(id=statement.id, relation=statement.relation, of=work.id, reason=reason))
+    def _pass_over(self, statement: Statement, work: Run, reason: str, *, stands: bool = False) -> None:
+        self.recorder.record(
+            UndoPassedOver(id=statement.id, relation=statement.relation, of=work.id, reason=reason, stands=stands)
+        )
 
 
 def due_back(work: Run, undone: frozenset[str]) -> Iterator[Statement]:
     """The statements to undo, last first. A validation goes with the key when the same run added the key."""
     planned: Mapping[str, Statement] = {each.id: each for each in work.plan.statements} if work.plan else {}
-    done = [planned[name] for name in work.done if name in planned and name not in undone | work.undone.keys()]
+    done = [planned[name] for name in work.done if name in planned]
     added = {(each.proof.table, each.proof.constraint) for each in done if each.kind == "add"}
+    gone = undone | work.undone.keys()
     for statement in reversed(done):
         goes_along = statement.kind == "validate" and (statement.proof.table, statement.proof.constraint) in added
-        if not goes_along:
+        if not goes_along and statement.id not in gone:
             yield statement
 
 

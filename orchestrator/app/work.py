@@ -1,0 +1,62 @@
+"""What a rollback walks back: found in the ledger, with what later runs did about it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.adapters import events, ledger
+from orchestrator.adapters.postgres import Connection
+from orchestrator.core.outcome import Refused
+from orchestrator.core.run import Run
+from orchestrator.engine.walk_back import due_back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a rollback walks back: a run, what of it is undone already, and what a later run did once more."""
+
+    run: Run
+    undone: frozenset[str]
+    again: Mapping[str, str]
+
+    @property
+    def left(self) -> bool:
+        """Whether any statement of the run is still to be undone."""
+        return any(each.id not in self.again for each in due_back(self.run, self.undone))
+
+
+def find_work(connection: Connection, run: str | None, environment: str) -> Work:
+    """The run to walk back, by default the environment's last with anything left. Raises Refused when there is none."""
+    works = works_of(
+        [events.fold_entries(name, ledger.entries(connection, name)) for name in ledger.run_ids(connection)]
+    )
+    if run is None:
+        for work in reversed(works):
+            if work.left and work.run.started and work.run.started.environment == environment:
+                return work
+        message = f"no run of {environment} in this database's ledger has anything left to walk back"
+        raise Refused(message)
+    found = next((work for work in works if work.run.id == run), None)
+    if found is None:
+        message = f"run {run} is not in this database's ledger; invoke history shows the runs"
+        raise Refused(message)
+    if not found.left:
+        message = f"run {run} has nothing left to walk back"
+        raise Refused(message)
+    return found
+
+
+def works_of(runs: Sequence[Run]) -> list[Work]:
+    """The runs of a ledger, oldest first, each with what later ones did about its statements."""
+    undone: dict[str, set[str]] = defaultdict(set)
+    for each in runs:
+        for gone in each.undone.values():
+            undone[gone.of].add(gone.id)
+    again: dict[str, str] = {}
+    works = []
+    for each in reversed(runs):
+        works.append(Work(run=each, undone=frozenset(undone[each.id]), again=dict(again)))
+        again |= dict.fromkeys(each.done, each.id)
+    return works[::-1]
