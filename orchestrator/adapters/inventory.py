@@ -37,9 +37,24 @@ def load_environment(folder: Path, name: str | None) -> Environment:
         raise Refused(message)
     path = folder / f"{name}.toml"
     environment = parse(path, read_toml(path), Environment)
+    twin = next(
+        (other for other in known if other != name and _claims(folder / f"{other}.toml", environment.name)), None
+    )
+    if twin:
+        problem = f"is {environment.name!r}, and so is that of {twin}.toml: their runs could not be told apart"
+        raise BadDocument(file=str(path), key="environment.name", problem=problem, remedy="give each its own name")
     for key, problem, remedy in _mistakes(environment):
         raise BadDocument(file=str(path), key=key, problem=problem, remedy=remedy)
     return environment
+
+
+def _claims(path: Path, name: str) -> bool:
+    """Whether another file calls its environment that; a broken one claims nothing, its own commands will say so."""
+    try:
+        head = read_toml(path).get("environment")
+    except Refused:
+        return False
+    return isinstance(head, dict) and head.get("name") == name
 
 
 def resolve(source: str | Source, *, place: str) -> Secret:

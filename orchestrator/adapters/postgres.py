@@ -142,14 +142,16 @@ class Server:
                 " and current_setting('row_security') = 'off' as arrived",
                 ("on" if reading else "off",),
             ).fetchone()
-            if connection.info.server_version >= IDLE_SESSION_TIMEOUT_SINCE:
+            arrived = bool(row and row["arrived"])
+            # Behind a pooler these would stay with a session that others use.
+            if arrived and connection.info.server_version >= IDLE_SESSION_TIMEOUT_SINCE:
                 connection.execute("set idle_session_timeout = 0")
-            if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
+            if arrived and connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
                 connection.execute("set transaction_timeout = 0")
         except psycopg.Error as error:
             connection.close()
             raise CannotConnect(self._explain(error)) from None
-        if row is None or not row["arrived"]:
+        if not arrived:
             connection.close()
             message = f"{self.environment}: settings sent to {self.place} were dropped on the way"
             raise CannotConnect(f"{message}, as by a transaction pooler: connect to the server itself")
@@ -161,7 +163,7 @@ class Server:
             if re.search(pattern, text, re.IGNORECASE) or (pooler and re.search(pattern, pooler)):
                 advice = hint.format(source=self.source, timeout=CONNECT_TIMEOUT_S)
                 return self._scrubbed(f"{self.environment}: cannot connect to {self.place}: {text} ({advice})")
-        return self._scrubbed(f"{self.environment}: cannot connect to {self.place}: {text}")
+        return self._scrubbed(f"{self.environment}: cannot connect to {self.place}: {text} (URL from {self.source})")
 
     def _scrubbed(self, text: str) -> str:
         password = self.parameters().get("password")

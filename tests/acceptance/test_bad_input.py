@@ -184,6 +184,14 @@ def test_inventory_files(desk: Desk, text: str, told: tuple[str, ...]) -> None:
     one_line(desk, desk.typed("deploy", "--env", "staging"), *told)
 
 
+def test_two_files_of_one_name(desk: Desk, master: str) -> None:
+    """A copied file whose name was not changed would record its runs under the wrong environment."""
+    desk.environment("staging", master)
+    (desk.inventory / "stage2.toml").write_bytes((desk.inventory / "staging.toml").read_bytes())
+    with untouched(master):
+        one_line(desk, desk.typed("deploy", "--env", "stage2"), "stage2.toml", "environment.name")
+
+
 def test_an_inventory_that_is_not_utf8(desk: Desk) -> None:
     """Another encoding is told as that."""
     (desk.inventory / "staging.toml").write_bytes(b'[environment]\nname = "\xff"')
