@@ -221,9 +221,9 @@ class OnlineExecutor:
         if found is None:
             return "nobody any more"
         who = f"pid {found['pid']}" if found["pid"] else "a prepared transaction"
-        return (
-            f"{who} ({found['usename']}, {found['application'] or 'no name'}, {found['state']}, {found['age_s']} s old)"
-        )
+        known = [found["usename"], found["application"], found["state"]]
+        age = [f"{found['age_s']} s old"] if found["age_s"] is not None else []
+        return f"{who} ({', '.join([*filter(None, known), *age])})"
 
     def _open_connection(self) -> Connection:
         if self._connection is None:

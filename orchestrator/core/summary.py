@@ -84,6 +84,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
     relations = tuple(relation_rows(run))
     counts = Counter(row.fate for row in relations)
     verdict = run.verdicts[-1] if run.verdicts else None
+    state: RunState = run.finished.state if run.finished else "running" if alive else "interrupted"
     waits = [*(each.blocked_ms for each in run.done.values()), *(each.blocked_ms for each in run.undone.values())]
     return Summary(
         run=run.id,
@@ -91,7 +92,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         runbook=started.runbook,
         environment=started.environment,
         kind=started.kind,
-        state=run.finished.state if run.finished else "running" if alive else "interrupted",
+        state=state,
         verdict=verdict.word if verdict else None,
         reasons=verdict.reasons if verdict else (),
         reason=run.finished.reason if run.finished else "",
@@ -121,7 +122,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         rolls_back=started.rolls_back,
         undone=len(run.undone),
         differences=run.walked_back.differences if run.walked_back else (),
-        next_steps=tuple(_next_steps(run, relations)),
+        next_steps=tuple(_next_steps(run, relations, state)),
         head=run.head,
     )
 
@@ -157,19 +158,19 @@ def _step_rows(run: Run) -> Iterator[StepRow]:
         )
 
 
-def _next_steps(run: Run, relations: tuple[RelationRow, ...]) -> Iterator[str]:
+def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -> Iterator[str]:
     """What to type next, most urgent first."""
-    started, finished = run.started, run.finished
-    if started is None or finished is None:
+    started = run.started
+    if started is None or state == "running":
         return
     where = f"--env {started.environment}{started.options.get('where', '')}"
     yield from (record.remedy for record in run.steps.values() if record.remedy)
     if any(row.orphans for row in relations):
         yield "repair the orphans (a query stands beside each relation), then deploy again: only what is left is done"
-    if finished.state in {"refused", "held"}:
+    if state in {"refused", "held", "interrupted"}:
         yield f"invoke {started.task} {where}"
-    if finished.state == "failed" and started.task == "deploy" and run.standing and not run.rolled_back:
+    if state == "failed" and started.task == "deploy" and run.standing and not run.rolled_back:
         yield f"invoke rollback {where} --run {run.id}"
-    if finished.state == "done" and started.task == "deploy" and run.changed:
+    if state == "done" and started.task == "deploy" and run.changed:
         yield f"invoke validate {where}"
         yield f"to walk back: invoke rollback {where} --run {run.id}"

@@ -1,6 +1,6 @@
 -- Who holds a lock on these tables that stands in the way of ours. A prepared transaction has no pid to name.
 select l.pid, coalesce(a.usename, '') as usename, coalesce(a.application_name, '') as application,
-       coalesce(a.state, 'prepared transaction') as state, a.backend_type,
+       case when l.pid is null then 'prepared' else coalesce(a.state, 'its state is for pg_monitor') end as state,
        round(extract(epoch from clock_timestamp() - a.xact_start)::numeric, 1) as age_s
 from pg_locks l
 left join pg_stat_activity a on a.pid = l.pid
