@@ -71,3 +71,12 @@ def test_the_version_is_one() -> None:
     told = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert told is not None
     assert told.group(1) == orchestrator.__version__
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "runbooks").glob("*/runbook.py")), ids=lambda path: path.parent.name)
+def test_a_runbook_imports_only_the_floor(path: Path) -> None:
+    """A runbook is values: nothing of it can reach a database by itself."""
+    tree = ast.parse(path.read_text("utf-8"))
+    modules = {each.module or "" for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)}
+    modules |= {name.name for each in ast.walk(tree) if isinstance(each, ast.Import) for name in each.names}
+    assert all(name.startswith("orchestrator.core.") for name in modules)

@@ -31,9 +31,9 @@ _TEXT_FORM: Final[Mapping[str, str]] = {
     "xmlbinary": "base64",
 }
 
-# A sum does not depend on the order of rows and, unlike an exclusive or, counts equal rows twice. `(t.*)` is
-# the row also where a column is called t. sha256 took 1.9 s for a million rows where md5 took 3.5 s, and it
-# is there where FIPS forbids md5; the database's own encoding means that nothing is converted.
+# A sum does not depend on the order of rows and, unlike an exclusive or, counts equal rows twice. `(t.*)` is the row
+# also where a column is called t. sha256 is there where FIPS forbids md5, and costs little more (docs/decisions/0006);
+# the own encoding of the database means that nothing is converted.
 _COUNT: Final = sql.SQL(
     "SELECT count(*) AS rows, coalesce(sum(('x' || encode(substr(sha256(convert_to("
     "(t.*)::text, getdatabaseencoding())), 1, 8), 'hex'))::bit(64)::bigint), 0)::text AS checksum "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
@@ -15,7 +15,14 @@ from orchestrator.adapters.ddl import lock_table
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.postgres import Connection, Server, plain_line, statement
 from orchestrator.core.backoff import full_jitter
-from orchestrator.core.journal import Event, LockAttemptFailed, NotificationQueued, StatementDone, StatementUndone
+from orchestrator.core.journal import (
+    Event,
+    KeyRestored,
+    LockAttemptFailed,
+    NotificationQueued,
+    StatementDone,
+    StatementUndone,
+)
 from orchestrator.core.locks import CONFLICTS, SECOND_LOCK_MS, Lock, LockOrder
 from orchestrator.core.outcome import HeldBack, LockUnavailable, StatementRejected
 from orchestrator.core.plan import VALIDATE_LOCK_TIMEOUT_MS, Statement
@@ -106,7 +113,7 @@ class OnlineExecutor:
                     id=planned.id,
                     relation=planned.relation,
                     of=of,
-                    sql=(*planned.undo, *planned.restore),
+                    sql=planned.undo,
                     attempts=attempts,
                     duration_ms=duration,
                     blocked_ms=blocked,
@@ -114,14 +121,18 @@ class OnlineExecutor:
             )
         )
         for text in planned.restore:
-            self._restore(text)
-
-    def _restore(self, text: str) -> None:
-        """Validate what came back; it blocks nobody, and when it fails the comparison of catalogs will say so."""
-        connection = self._open_connection()
-        with suppress(psycopg.Error), connection.transaction():
-            _configure(connection, VALIDATE_LOCK_TIMEOUT_MS, 0)
-            connection.execute(text.encode())
+            self._carry_out(
+                _Work(
+                    id=planned.id,
+                    locks=(),
+                    statements=(text,),
+                    lock_timeout_ms=VALIDATE_LOCK_TIMEOUT_MS,
+                    statement_timeout_ms=0,
+                    event=lambda _, duration, __, text=text: KeyRestored(  # type: ignore[misc]
+                        id=planned.id, relation=planned.relation, of=of, sql=text, duration_ms=duration
+                    ),
+                )
+            )
 
     def _carry_out(self, work: _Work) -> None:
         began = time.monotonic()
@@ -145,8 +156,9 @@ class OnlineExecutor:
         started = time.perf_counter()
         try:
             with connection.transaction():
-                self._take_locks(connection, work, locks)
+                self._take_locks(connection, work, locks, started)
                 for text in work.statements:
+                    self._stay_within(connection, work, started)
                     connection.execute(text.encode())
                 elapsed = _ms_since(started)
                 blocked = elapsed if work.blocks_writers else 0.0
@@ -156,9 +168,8 @@ class OnlineExecutor:
             raise self._explained(error, work) from error
         self.journal.publish(entry, event)
 
-    def _take_locks(self, connection: Connection, work: _Work, locks: tuple[Lock, ...]) -> None:
+    def _take_locks(self, connection: Connection, work: _Work, locks: tuple[Lock, ...], started: float) -> None:
         """Settings and locks. The second lock gets what the first left over, and never more than it should need."""
-        started = time.perf_counter()
         # The commit of short DDL must not wait for a standby while it holds locks; the run's last event does that.
         _configure(connection, work.lock_timeout_ms, work.statement_timeout_ms, synchronous_commit="local")
         if not work.blocks_writers:
@@ -173,8 +184,16 @@ class OnlineExecutor:
                 if position:
                     self.order.flip(locks)
                 raise
-        left = max(1, int(work.lock_timeout_ms - _ms_since(started)))
-        _configure(connection, left, max(left, 10))
+
+    def _stay_within(self, connection: Connection, work: _Work, started: float) -> None:
+        """What is left of the budget bounds the next statement. Raises LockUnavailable when nothing is left."""
+        if not work.blocks_writers:
+            return
+        left = int(work.lock_timeout_ms - _ms_since(started))
+        if left < 1:
+            message = f"the budget of {work.lock_timeout_ms} ms was used up by the locks"
+            raise LockUnavailable(message, sqlstate="", table=", ".join(str(lock.table) for lock in work.locks))
+        _configure(connection, left, left)
 
     def _explained(self, error: psycopg.Error, work: _Work) -> Exception:
         """What an error means: try again, give up on this statement, or stop here."""

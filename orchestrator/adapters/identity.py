@@ -75,4 +75,8 @@ class Others:
                     other.execute("set transaction read only")
                     yield {"environment": name, "relation": kinship(mine, other), "problem": None}
             except (OrchestratorError, psycopg.Error) as error:
-                yield {"environment": name, "relation": None, "problem": str(error).splitlines()[0]}
+                yield {
+                    "environment": name,
+                    "relation": None,
+                    "problem": str(error).splitlines()[0].removeprefix(f"{name}: "),
+                }

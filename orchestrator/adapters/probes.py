@@ -97,7 +97,7 @@ class Probes:
         if self.backup.mode == "none":
             return [{"problem": None, "text": "no backup is taken (backup.mode = none)"}]
         if self.backup.mode == "external":
-            return [{"problem": None, "text": f"external: {self.backup.command}"}]
+            return [{"problem": None, "text": "external: the command of backup.command"}]
         row = connection.execute("select pg_database_size(current_database()) as bytes").fetchone()
         size = int(row["bytes"]) if row else 0
         rows: list[Row] = [self._disk(size)]

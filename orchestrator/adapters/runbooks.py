@@ -16,7 +16,7 @@ from orchestrator.core.catalog import Action, Deferrable, TableName
 from orchestrator.core.checks import Severity
 from orchestrator.core.contract import NAME_LIMIT, Contract, Priority, Relation, default_name
 from orchestrator.core.outcome import BadDocument, Refused
-from orchestrator.core.timeline import Runbook, standard_runbook
+from orchestrator.core.timeline import STANDARD_STEPS, Runbook, standard_runbook
 
 CONTRACT = "foreign_keys.toml"
 
@@ -188,6 +188,9 @@ def _timeline(path: Path) -> Runbook:
     runbook = getattr(module, "RUNBOOK", None)
     if not isinstance(runbook, Runbook):
         raise BadDocument(file=str(file), key="RUNBOOK", problem="is missing or no Runbook")
+    if runbook.steps != STANDARD_STEPS:
+        # No step may be left out or moved: each gate stands on the one before.
+        raise BadDocument(file=str(file), key="RUNBOOK.steps", problem=f"must be {', '.join(STANDARD_STEPS)}")
     return runbook
 
 

@@ -89,8 +89,7 @@ class Screen:
             case StepFinished():
                 self._step_finished(event)
             case FindingsRecorded():
-                for finding in event.findings:
-                    self._finding(finding)
+                self._findings(event.findings)
             case VerdictGiven():
                 self.line(event.gate, status=event.word)
             case _:
@@ -157,12 +156,18 @@ class Screen:
             self._progress = None
         self.line(f"{event.step:<10} {event.note} ({event.duration_ms / 1000:.1f} s)", status=f"{event.state:<8}")
 
+    def _findings(self, findings: tuple[Finding, ...]) -> None:
+        """What is not as expected; notes that say the same are told once."""
+        notes: dict[str, list[str]] = {}
+        for finding in findings:
+            if finding.status != "pass" and finding.severity == "optional":
+                notes.setdefault(finding.observed, []).append(finding.id)
+            elif finding.status != "pass":
+                self._finding(finding)
+        for observed, names in notes.items():
+            self.line(f"{', '.join(names)}: {observed}", status="  note")
+
     def _finding(self, finding: Finding) -> None:
-        if finding.status == "pass":
-            return
-        if finding.severity == "optional":
-            self.line(f"{finding.id}: {finding.observed}", status="  note")
-            return
         word = "FAIL" if finding.status == "fail" else "UNKNOWN"
         self.line(f"{finding.id} ({finding.severity}): {finding.observed}", status=f"  {word}")
         if finding.remedy:

@@ -168,7 +168,11 @@ class Site:
             return TakeBackup(tool=None, description="no backup (backup.mode = none)", always=always)
         if settings.mode == "external":
             tool = ExternalBackup(command=settings.command or "")
-            return TakeBackup(tool=tool, description=f"run {settings.command}", always=always)
+            return TakeBackup(
+                tool=tool,
+                description="run the command of backup.command, which must print a restore point",
+                always=always,
+            )
         dump = DumpBackup(
             server=self.server,
             scratch=self.scratch(),

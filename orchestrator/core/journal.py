@@ -152,7 +152,8 @@ class LockAttemptFailed:
 class StatementDone:
     """A statement took effect; this event was committed with it. Times are in ms.
 
-    `blocked_ms` runs from our first lock request of the last attempt, so it bounds what a writer can have waited.
+    `blocked_ms` runs from our first lock request of the last attempt to this record; a commit that waits for no standby
+    follows. A writer cannot have waited for us longer than that.
     """
 
     id: str
@@ -185,6 +186,17 @@ class StatementUndone:
     attempts: int
     duration_ms: float
     blocked_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRestored:
+    """A partition's own key, which the way back had to put there again, is valid as before. The duration is in ms."""
+
+    id: str
+    relation: str
+    of: str
+    sql: str
+    duration_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +250,7 @@ Event = (
     | StatementDone
     | StatementFailed
     | StatementUndone
+    | KeyRestored
     | UndoPassedOver
     | WalkedBack
     | NotificationQueued

@@ -1,7 +1,7 @@
 """PostgreSQL's table locks: which modes exist, which of them conflict, and in which order to ask.
 
-Source: the lock table of PostgreSQL's manual (Explicit Locking) and `postgres_facts` (the modes that each statement
-takes, the same on 12 to 18).
+Source: the lock table of PostgreSQL's manual (Explicit Locking); the modes that each statement takes were read from
+pg_locks and are the same on 12 to 18.
 """
 
 from __future__ import annotations

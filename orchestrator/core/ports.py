@@ -118,7 +118,7 @@ class Executor(Protocol):
         """Do it and record StatementDone. Raises StatementRejected, HeldBack when a lock was not granted in time."""
 
     def undo(self, statement: Statement, *, of: str) -> None:
-        """Walk it back and record StatementUndone. Raises like execute."""
+        """Walk it back and record StatementUndone, and KeyRestored for a key that came back. Raises like execute."""
 
 
 class BackupTool(Protocol):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from orchestrator.core.catalog import Catalog, ForeignKey
-from orchestrator.core.contract import Contract
+from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.drift import differences
 from orchestrator.core.journal import NotificationQueued, UndoPassedOver, WalkedBack
 from orchestrator.core.outcome import StatementRejected
@@ -94,8 +94,17 @@ def objection(statement: Statement, key: ForeignKey | None, work: Run) -> str | 
         return "gone already"
     if key.inherited:
         return "goes with the partitioned table's key"
-    relations = {each.relation.id: each.relation for each in work.plan.relations} if work.plan else {}
-    relation = relations.get(statement.relation)
+    relation = _promise(statement, work)
     if relation is not None and (not relation.same_link(key) or relation.differences(key)):
         return f"{key.name} is no longer the key that this run added"
     return None
+
+
+def _promise(statement: Statement, work: Run) -> Relation | None:
+    """The relation that a statement serves; one on a partition serves that of the partitioned table."""
+    relations = [each.relation for each in work.plan.relations] if work.plan else []
+    exact = next((each for each in relations if each.id == statement.relation), None)
+    if exact is not None:
+        return exact
+    own = (replace(each, table=statement.proof.table) for each in relations)
+    return next((each for each in own if each.id == statement.relation), None)

@@ -44,7 +44,7 @@ ITEMS: Mapping[int, tuple[str, ...]] = {
     25: ("hot-parents",),
     26: ("synchronous-standbys",),
 }
-"""The numbers of the list in postgres_facts.md and the checks that answer them."""
+"""The numbers of the preflight list and the checks that answer them."""
 
 BESIDES = {"settings-kept", "contract", "unspoken-columns", "version", "version-known", "encryption"}
 """Checks that the list does not number."""
