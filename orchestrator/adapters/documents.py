@@ -8,13 +8,16 @@ from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.core.outcome import BadDocument, Refused
 
 Value = TypeVar("Value")
+
+BUILT_IN = frozenset({"str", "int", "bool", "float"})
+"""What pydantic calls the plain members of a union."""
 
 WRITTEN: Mapping[str, str] = {"from": "start", "to": "end"}
 """Keys of the file that are no names in Python, and what the fields are called instead."""
@@ -41,7 +44,7 @@ def parse(path: Path, document: Mapping[str, Any], shape: type[Value]) -> Value:
     try:
         return TypeAdapter(shape).validate_python(_renamed(document))
     except ValidationError as error:
-        raise _explained(path, error, shape) from error
+        raise _explained(path, error, document) from error
 
 
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
@@ -64,7 +67,7 @@ def _unknown_keys(value: Any, shape: Any, place: str) -> Iterator[tuple[str, str
             yield from _unknown_keys(each, inner, f"{place}[{number}]")
     if not isinstance(value, Mapping):
         return
-    if get_origin(shape) is UnionType:
+    if get_origin(shape) in {UnionType, Union}:
         shape = next((each for each in get_args(shape) if is_dataclass(each)), shape)
     if is_dataclass(shape) and isinstance(shape, type):
         yield from _unknown_fields(value, shape, place)
@@ -85,29 +88,28 @@ def _unknown_fields(value: Mapping[str, Any], shape: type[Any], place: str) -> I
             yield from _unknown_keys(each, hints[WRITTEN.get(key, key)], where)
 
 
-def _explained(path: Path, error: ValidationError, shape: type[Any]) -> BadDocument:
-    first = error.errors(include_url=False, include_input=False)[0]
-    known = _field_names(shape)
+def _explained(path: Path, error: ValidationError, document: Mapping[str, Any]) -> BadDocument:
+    # Of the members of a union the one that came furthest is meant; the first of those that came as far.
+    first = max(error.errors(include_url=False, include_input=False), key=lambda each: len(each["loc"]))
     written = {field: key for key, field in WRITTEN.items()}
-    parts = [
-        f"[{part + 1}]" if isinstance(part, int) else f".{written.get(part, part)}"
-        for part in first["loc"]
-        # A union adds the names of its types to the place; no person wrote those.
-        if isinstance(part, int) or part in known or first["loc"].index(part) < 1
-    ]
+    places = _real_places(first["loc"], document)
+    parts = [f"[{part + 1}]" if isinstance(part, int) else f".{written.get(part, part)}" for part in places]
     problem = {"missing": "is missing", "missing_argument": "is missing", "missing_keyword_only_argument": "is missing"}
     text = problem.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
     return BadDocument(file=str(path), key="".join(parts).lstrip("."), problem=text)
 
 
-def _field_names(shape: Any) -> set[str]:
-    found: set[str] = set()
-    pending = [shape]
-    while pending:
-        each = pending.pop()
-        pending.extend(get_args(each))
-        if is_dataclass(each) and isinstance(each, type):
-            hints = get_type_hints(each)
-            found |= set(hints)
-            pending.extend(hints.values())
+def _real_places(loc: tuple[int | str, ...], document: Any) -> list[int | str]:
+    """The place without the names that a union adds for its members: what the document has, and what it lacks."""
+    found: list[int | str] = []
+    here: Any = _renamed(document)
+    for position, part in enumerate(loc):
+        last = position == len(loc) - 1
+        if (isinstance(here, Mapping) and part in here) or (
+            isinstance(here, list) and isinstance(part, int) and part < len(here)
+        ):
+            here = here[part]
+        elif not (last and isinstance(here, Mapping) and str(part).isidentifier() and part not in BUILT_IN):
+            continue
+        found.append(part)
     return found

@@ -165,6 +165,7 @@ def _index(row: Mapping[str, Any], numbers: Mapping[int, str]) -> Index:
         valid=row["valid"],
         immediate=row["immediate"],
         exclusion=row["exclusion"],
+        method=row["method"],
     )
 
 

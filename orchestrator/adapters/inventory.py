@@ -9,10 +9,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from orchestrator.adapters.documents import nearest, parse, read_toml
-from orchestrator.core.inventory import Environment, Secret, Source
+from orchestrator.core.inventory import Database, Environment, Secret, Source
 from orchestrator.core.outcome import BadDocument, Refused
 
 
@@ -62,24 +62,25 @@ def resolve(source: str | Source, *, place: str) -> Secret:
     if isinstance(source, str):
         return Secret(source)
     if source.env is not None:
-        value = os.environ.get(source.env, "")
+        value = os.environ.get(source.env, "").strip()
         if not value:
             message = f"{place}: {source.env} is not set; export {source.env}=postgresql://user@host/database"
             raise Refused(message)
         return Secret(value)
     if source.file is not None:
-        return _from_file(Path(source.file).expanduser(), place)
+        return _from_file(source.file, place)
     if source.service is not None:
-        return Secret(f"service={source.service}")
+        return Secret(make_conninfo(service=source.service))
     message = f"{place}: an embedded server is started, not looked up"
     raise Refused(message)
 
 
-def _from_file(path: Path, place: str) -> Secret:
+def _from_file(path: str, place: str) -> Secret:
     try:
-        value = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        message = f"{place}: {path} cannot be read ({error.strerror})"
+        value = Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        message = f"{place}: {path} cannot be read ({why})"
         raise Refused(message) from error
     if not value:
         message = f"{place}: {path} is empty"
@@ -89,16 +90,15 @@ def _from_file(path: Path, place: str) -> Secret:
 
 def _mistakes(environment: Environment) -> Iterator[tuple[str, str, str]]:
     """What the shape alone does not say: key, problem, remedy."""
-    url = environment.database.url
-    if isinstance(url, str):
-        yield from _literal_url_mistakes(url)
-    elif sum(each is not None for each in (url.env, url.file, url.service, url.embedded)) != 1:
-        yield "database.url", "needs exactly one of env, file, service, embedded", ""
+    yield from _source_mistakes(environment)
     policy = environment.policy
-    positive = {"lock_timeout_ms": policy.lock_timeout_ms, "give_up_after_s": policy.give_up_after_s}
-    for key, value in positive.items():
-        if value < 1:
-            yield f"policy.{key}", f"is {value}, must be at least 1", ""
+    for key, least in LEAST.items():
+        value = getattr(policy, key)
+        if isinstance(value, int) and value < least:
+            yield f"policy.{key}", f"is {value}, must be at least {least}", ""
+    for number, freeze in enumerate(policy.freeze, start=1):
+        if freeze.end < freeze.start:
+            yield f"policy.freeze[{number}].to", f"{freeze.end} is before {freeze.start}", ""
     if environment.backup.mode == "external" and not environment.backup.command:
         yield "backup.command", "is missing", 'mode = "external" needs a command that prints a restore point'
     if environment.backup.mode == "none" and environment.is_production:
@@ -108,14 +108,45 @@ def _mistakes(environment: Environment) -> Iterator[tuple[str, str, str]]:
     yield from _window_mistakes(environment)
 
 
-def _literal_url_mistakes(url: str) -> Iterator[tuple[str, str, str]]:
+LEAST = {
+    "lock_timeout_ms": 1,
+    "give_up_after_s": 1,
+    "validate_workers": 1,
+    "approvals": 0,
+    "evidence_max_age_hours": 0,
+    "max_replica_lag_s": 0,
+}
+
+
+def _source_mistakes(environment: Environment) -> Iterator[tuple[str, str, str]]:
+    """Every place that points to a value: exactly one way to it, and no password written out."""
+    places: list[tuple[str, str | Source | None]] = [("database.url", environment.database.url)]
+    if isinstance(environment.scratch.on, Database):
+        places.append(("scratch.on.url", environment.scratch.on.url))
+    if environment.slack:
+        places += [("slack.token", environment.slack.token), ("slack.app_token", environment.slack.app_token)]
+    places += [(f"host[{number}].sudo", host.sudo) for number, host in enumerate(environment.host, start=1)]
+    places.append(("evidence.key", environment.evidence.key))
+    for key, place in places:
+        if isinstance(place, str):
+            yield from _literal_url_mistakes(key, place)
+        elif place and sum(x is not None for x in (place.env, place.file, place.service, place.embedded)) != 1:
+            yield key, "needs exactly one of env, file, service, embedded", ""
+        elif place is not None and key != "database.url" and place.embedded is not None:
+            yield key, "an embedded server is only a database", ""
+
+
+def _literal_url_mistakes(key: str, url: str) -> Iterator[tuple[str, str, str]]:
     try:
-        has_password = "password" in conninfo_to_dict(url)
+        known = conninfo_to_dict(url)
     except ProgrammingError:
-        yield "database.url", "cannot be parsed", "postgresql://user@host/database"
+        yield key, "cannot be parsed", "postgresql://user@host/database"
         return
-    if has_password:
-        yield "database.url", "holds a password", 'put the URL into a variable: url = { env = "PROD_DATABASE_URL" }'
+    ports = str(known.get("port") or "1").split(",")
+    if not known or not all(port.isdecimal() for port in ports if port):
+        yield key, "leads nowhere", "postgresql://user@host/database"
+    if "password" in known:
+        yield key, "holds a password", 'put the URL into a variable: url = { env = "PROD_DATABASE_URL" }'
 
 
 def _window_mistakes(environment: Environment) -> Iterator[tuple[str, str, str]]:

@@ -179,7 +179,7 @@ def plain_line(error: Exception) -> str:
     """The last thing libpq or the server said, on one line and without its severity word."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
-        return error.diag.message_primary
+        return " ".join(error.diag.message_primary.split())
     text = next((line for line in reversed(lines) if "failed:" in line or "FATAL" in line), lines[0] if lines else "")
     text = re.sub(r"^.*(?:failed: |FATAL:\s+)", "", text)
     return text.removeprefix("ERROR:").strip() or type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -88,10 +89,14 @@ class Probes:
         found = pooled(self.server, first)
         return [{"pooled": found is not None, "observed": found}]
 
-    def _encryption(self, _: Connection) -> Iterable[Row]:
-        known = self.server.parameters()
-        host = str(known.get("host") or known.get("hostaddr") or "local socket")
-        return [{"sslmode": known.get("sslmode") or "prefer", "host": host, "loopback": _loopback(host)}]
+    def _encryption(self, connection: Connection) -> Iterable[Row]:
+        """As libpq worked it out: a service file and PGSSLMODE count, too."""
+        info = {each.keyword: each.val for each in connection.pgconn.info}
+        known = {key: value.decode() for key, value in info.items() if value}
+        asked = self.server.parameters()
+        host = str(asked.get("host") or os.environ.get("PGHOST") or known.get(b"host") or "local socket")
+        sslmode = asked.get("sslmode") or known.get(b"sslmode") or "prefer"
+        return [{"sslmode": sslmode, "host": host, "loopback": _loopback(host)}]
 
     def _backup(self, connection: Connection) -> Iterable[Row]:
         if self.backup.mode == "none":
@@ -108,10 +113,15 @@ class Probes:
         return rows
 
     def _disk(self, size: int) -> Row:
-        folder = Path(self.backup.directory).expanduser().absolute()
-        while not folder.exists():
-            folder = folder.parent
-        usage = shutil.disk_usage(folder)
+        try:
+            folder = Path(self.backup.directory).expanduser().absolute()
+            while not folder.exists():
+                folder = folder.parent
+            usage = shutil.disk_usage(folder)
+        except (OSError, RuntimeError) as error:
+            # Path.expanduser raises RuntimeError for a home that nobody has.
+            why = error.strerror if isinstance(error, OSError) else error
+            return {"problem": f"{self.backup.directory} cannot be looked into ({why})", "text": ""}
         text = f"{usage.free // 2**20} MiB free in {self.backup.directory}, database {size // 2**20} MiB"
         return {"problem": None if usage.free > size else f"not enough room: {text}", "text": text}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,12 +180,15 @@ def _timeline(path: Path) -> Runbook:
     if spec is None or spec.loader is None:
         raise BadDocument(file=str(file), key="", problem="cannot be imported")
     module = importlib.util.module_from_spec(spec)
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # The file is the user's code: whatever it raises is one line for the user, not a traceback of ours.
-        problem = f"{type(error).__name__}: {error}"
+        problem = " ".join(f"{type(error).__name__}: {error}".split())
         raise BadDocument(file=str(file), key="", problem=problem) from error
+    finally:
+        sys.dont_write_bytecode = writes
     runbook = getattr(module, "RUNBOOK", None)
     if not isinstance(runbook, Runbook):
         raise BadDocument(file=str(file), key="RUNBOOK", problem="is missing or no Runbook")
@@ -195,10 +199,21 @@ def _timeline(path: Path) -> Runbook:
 
 
 def _checks(folder: Path) -> Iterator[SuiteCheck]:
+    known: dict[str, str] = {}
     for path in sorted(folder.glob("*.sql")):
-        text = path.read_text(encoding="utf-8")
-        head = dict(re.findall(r"^-- (\w+): (.+)$", text, re.MULTILINE))
-        yield _check(path, head, text)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise BadDocument(file=str(path), key="", problem="not UTF-8 text", remedy="save it as UTF-8") from error
+        check = _check(path, dict(re.findall(r"^-- (\w+): (.+)$", text, re.MULTILINE)), text)
+        if check.id in known:
+            raise BadDocument(file=str(path), key="id", problem=f"{check.id} is also the id of {known[check.id]}")
+        known[check.id] = path.name
+        yield check
+
+
+MARKS = {"needs": "all keys", "blame": "data"}
+"""Marks that a check may have, and the one word that each knows."""
 
 
 def _check(path: Path, head: Mapping[str, str], text: str) -> SuiteCheck:
@@ -210,6 +225,9 @@ def _check(path: Path, head: Mapping[str, str], text: str) -> SuiteCheck:
     kinds = ("structural", "behavioural")
     if head["kind"] not in kinds:
         raise BadDocument(file=str(path), key="kind", problem=nearest(head["kind"], kinds))
+    for key, word in MARKS.items():
+        if head.get(key, word) != word:
+            raise BadDocument(file=str(path), key=key, problem=f"is {head[key]!r}, only {word!r} is known")
     known = {"id", "title", "severity", "kind", "expected", "remedy"}
     return TypeAdapter(SuiteCheck).validate_python(
         {key: head[key] for key in known}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import psycopg
+from psycopg.rows import DictRow
 
-from orchestrator.adapters.postgres import Connection, Server, plain_line
+from orchestrator.adapters.postgres import Connection, Server, plain_line, statement
 from orchestrator.adapters.runbooks import SuiteCheck
 from orchestrator.core.checks import Finding
 
@@ -26,33 +27,42 @@ class CheckSuite:
         found: list[Finding] = []
         with (
             self.server.session("validate", read_only=True) as reading,
-            self.server.session("validate") as writing,
+            self.server.session("validate", read_only=True) as writing,
         ):
             for check in self.checks:
-                if check.kind == "structural":
-                    found.append(self._ask(check, reading))
-                elif behavioural and (all_keys or not check.needs_keys):
-                    found.append(self._ask(check, writing))
+                if check.kind == "behavioural" and not behavioural:
+                    found.append(_left_out(check, "the environment does not allow it"))
+                elif check.needs_keys and not all_keys:
+                    found.append(_left_out(check, "it needs every key of the contract"))
                 else:
-                    found.append(_left_out(check, "the environment does not allow it" if not behavioural else ""))
+                    found.append(self._ask(check, reading if check.kind == "structural" else writing))
         return tuple(found)
 
     def _ask(self, check: SuiteCheck, connection: Connection) -> Finding:
+        """One check. What it writes is rolled back; a COMMIT of its own fails, because a deferred trigger says no."""
+        settings = f"set local lock_timeout = {self.lock_timeout_ms}; set local statement_timeout = {CHECK_TIMEOUT_MS}"
         try:
             with connection.transaction(force_rollback=True):
-                settings = (
-                    f"set local lock_timeout = {self.lock_timeout_ms}; set local statement_timeout = {CHECK_TIMEOUT_MS}"
-                )
+                if check.kind == "behavioural":
+                    connection.execute("set transaction read write")
+                    connection.execute(statement("refuse_commit"))
                 connection.execute(settings.encode())
                 cursor = connection.execute(check.sql.encode())
                 while cursor.nextset():
                     pass
-                row = cursor.fetchone() or {}
+                rows = cursor.fetchmany(2)
         except psycopg.Error as error:
             return _finding(check, "unknown", f"could not be found out: {plain_line(error)}")
-        if "passed" not in row or "observed" not in row:
-            return _finding(check, "unknown", "the check does not end with one row (passed, observed)")
-        return _finding(check, "pass" if row["passed"] else "fail", str(row["observed"]))
+        return _judged(check, rows)
+
+
+def _judged(check: SuiteCheck, rows: list[DictRow]) -> Finding:
+    """A finding only from an answer of the right shape: anything else would be a pass or a fail by accident."""
+    if len(rows) != 1 or not {"passed", "observed"} <= rows[0].keys():
+        return _finding(check, "unknown", "the check does not end with one row (passed, observed)")
+    if not isinstance(rows[0]["passed"], bool):
+        return _finding(check, "unknown", "passed is neither true nor false")
+    return _finding(check, "pass" if rows[0]["passed"] else "fail", str(rows[0]["observed"]))
 
 
 def _finding(check: SuiteCheck, status: str, observed: str) -> Finding:
@@ -75,6 +85,6 @@ def _left_out(check: SuiteCheck, why: str) -> Finding:
         title=check.title,
         severity="optional",
         status="unknown",
-        observed=f"not asked: {why or 'it needs every key of the contract'}",
+        observed=f"not asked: {why}",
         expected=check.expected,
     )

@@ -76,6 +76,7 @@ class Index:
     valid: bool = True
     immediate: bool = True
     exclusion: bool = False
+    method: str = "btree"
 
     def line(self) -> str:
         """The index as one line of the fingerprint."""
@@ -93,7 +94,8 @@ class Index:
     def supports(self, columns: tuple[str, ...]) -> bool:
         """Whether looking up rows by these columns can use the index: they lead it, in any order."""
         leading = self.columns[: len(columns)]
-        return self.valid and not self.partial and set(leading) == set(columns) and len(leading) == len(columns)
+        able = self.valid and not self.partial and self.method in {"btree", "hash"}
+        return able and set(leading) == set(columns) and len(leading) == len(columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

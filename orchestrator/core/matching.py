@@ -15,6 +15,7 @@ from orchestrator.core.contract import Contract, Relation
 
 Status = Literal["present", "missing", "different", "deferred", "impossible"]
 
+KIND_WORDS = {"foreign": "foreign table", "view": "view", "materialized view": "materialized view"}
 COLLATIONS_COMPARED_SINCE = 18
 DELETE_COLUMNS_SINCE = 15
 """SET NULL and SET DEFAULT on some columns only came with PostgreSQL 15."""
@@ -138,7 +139,7 @@ def _missing_parts(relation: Relation, catalog: Catalog) -> Iterator[Obstacle]:
         if table is None:
             yield Obstacle(matter="missing", text=f"table {name} does not exist")
         elif table.kind not in {"table", "partitioned"}:
-            yield Obstacle(matter="kind", text=f"{name} is a {table.kind} table or view, which cannot have keys")
+            yield Obstacle(matter="kind", text=f"{name} is a {KIND_WORDS[table.kind]}, which cannot have keys")
         else:
             for each in columns:
                 if table.column(each) is None:

@@ -130,10 +130,24 @@ def plan_digest(relations: Iterable[PlannedRelation], statements: Iterable[State
     Timeouts, order, counts and the names of environments stay out, so that staging and production can have the same.
     """
     document = {
-        "relations": sorted([str(each.relation), each.status] for each in relations),
+        "relations": sorted([*_defining(each.relation), each.status] for each in relations),
         "statements": sorted([each.id, each.sql, *each.undo, *each.restore] for each in statements),
     }
     return sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _defining(relation: Relation) -> list[str]:
+    """What makes a relation this one; priorities and the wording of a deferral may change without another digest."""
+    parts = (
+        relation.id,
+        relation.name,
+        relation.on_delete,
+        relation.on_update,
+        relation.match,
+        relation.deferrable,
+        ",".join(relation.on_delete_columns),
+    )
+    return [str(part) for part in parts]
 
 
 def _planned(found: Match) -> PlannedRelation:
@@ -217,9 +231,13 @@ class _Maker:
     def _adopted(self, relation: Relation) -> Iterator[tuple[TableName, ForeignKey]]:
         """The keys on partitions that the key of the partitioned table will take for its own."""
         for name in self.catalog.family(relation.table)[1:]:
-            for key in self.catalog.tables[name].foreign_keys:
-                if not key.inherited and relation.same_link(key) and not relation.differences(key):
-                    yield name, key
+            keys = self.catalog.tables[name].foreign_keys
+            fitting = [key for key in keys if relation.same_link(key) and not relation.differences(key)]
+            # Of several PostgreSQL adopts the first by name; before 18 only among those that are valid.
+            late = self.catalog.major >= NOT_VALID_ON_PARTITIONED_SINCE
+            first = min(fitting, key=lambda key: (not (late or key.validated), key.name), default=None)
+            if first and not first.inherited:
+                yield name, first
 
     def _validate(self, found: Match) -> Statement:
         relation = found.relation

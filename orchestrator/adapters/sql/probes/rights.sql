@@ -13,3 +13,11 @@ where c.oid = any(%(tables)s::oid[])
 union all
 select 'database ' || current_database(), 'CREATE (for the journal)'
 where to_regnamespace('orchestrator') is null and not has_database_privilege(current_database(), 'CREATE')
+union all
+select 'schema orchestrator', 'the rights of the role that made the journal'
+where to_regnamespace('orchestrator') is not null
+  and not (has_schema_privilege('orchestrator', 'USAGE')
+           and coalesce(has_table_privilege(to_regclass('orchestrator.event'), 'INSERT')
+                        and has_table_privilege(to_regclass('orchestrator.run'), 'INSERT')
+                        and has_table_privilege(to_regclass('orchestrator.run'), 'UPDATE'),
+                        has_schema_privilege('orchestrator', 'CREATE')))
