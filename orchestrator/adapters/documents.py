@@ -105,9 +105,9 @@ def _real_places(loc: tuple[int | str, ...], document: Any) -> list[int | str]:
     here: Any = _renamed(document)
     for position, part in enumerate(loc):
         last = position == len(loc) - 1
-        if (isinstance(here, Mapping) and part in here) or (
-            isinstance(here, list) and isinstance(part, int) and part < len(here)
-        ):
+        if isinstance(part, int):
+            here = here[part] if isinstance(here, list) and part < len(here) else None
+        elif isinstance(here, Mapping) and part in here:
             here = here[part]
         elif not (last and isinstance(here, Mapping) and str(part).isidentifier() and part not in BUILT_IN):
             continue
