@@ -1,0 +1,61 @@
+"""Partitions that had keys of their own before the partitioned table got one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator.core.outcome import EXIT_DONE
+from tests import servers
+from tests.acceptance.desk import Desk, execute, fingerprint
+from tests.conftest import MAJORS, ClusterUrl
+
+TABLES = """
+create table parent (id int primary key);
+create table child (id int, parent_id int, day date) partition by range (day);
+create table child_old partition of child for values from (minvalue) to ('2026-01-01');
+create table child_new partition of child for values from ('2026-01-01') to (maxvalue);
+insert into parent select generate_series(1, 5);
+insert into child select i, i, date '2025-12-30' + i from generate_series(1, 5) i;
+"""
+LINE = """
+[[foreign_key]]
+table = "child"
+columns = ["parent_id"]
+references = { table = "parent", columns = ["id"] }
+"""
+KEYS = {
+    "one": ("a", ""),
+    "one NOT VALID": ("a", " not valid"),
+    "two": ("a", "", "b", ""),
+    "two, the first NOT VALID": ("a", " not valid", "b", ""),
+    "two, the second NOT VALID": ("a", "", "b", " not valid"),
+}
+
+
+@pytest.fixture(params=MAJORS)
+def partitioned(request: pytest.FixtureRequest, cluster_url: ClusterUrl) -> Iterator[str]:
+    """A database with a partitioned table, on each version in turn."""
+    url = servers.fresh_database(cluster_url(request.param))
+    execute(url, TABLES)
+    yield url
+    servers.drop_database(url)
+
+
+@pytest.mark.parametrize("keys", KEYS.values(), ids=KEYS.keys())
+def test_there_and_back_twice(desk: Desk, partitioned: str, keys: tuple[str, ...]) -> None:
+    """The partition's own keys are as they were after the way back, however many it had and in whatever state."""
+    for name, state in zip(keys[::2], keys[1::2], strict=True):
+        execute(
+            partitioned,
+            f"alter table child_old add constraint {name} foreign key (parent_id) references parent (id){state}",
+        )
+    desk.environment("staging", partitioned)
+    runbook = desk.runbook(LINE)
+    before = fingerprint(partitioned)
+    for _ in range(2):
+        assert desk.deploy(runbook=runbook).exit_code == EXIT_DONE
+        assert desk.validate(runbook=runbook).exit_code == EXIT_DONE
+        assert desk.rollback(runbook=runbook).exit_code == EXIT_DONE
+        assert fingerprint(partitioned) == before
