@@ -63,7 +63,11 @@ def _request(c: Any, own: dict[str, Any], common: dict[str, Any]) -> Request:
     if c.config.run.dry:
         message = "invoke's own --dry does not reach a database: use deploy --dry-run"
         raise Refused(message)
-    only = tuple(word.strip() for word in (own.pop("only", None) or "").split(",") if word.strip())
+    chosen = own.pop("only", None)
+    only = tuple(word.strip() for word in (chosen or "").split(",") if word.strip())
+    if chosen is not None and not only:
+        message = "--only names nothing; leave it out to mean everything"
+        raise Refused(message)
     places = {key: Path(common[key]) for key in ("inventory", "runs")}
     return Request(**{**common, **places}, only=only, dry_run=own.pop("dry_run", False))
 

@@ -37,6 +37,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise Refused(message) from error
 
 
+def read_text(path: Path) -> str:
+    """The file as text. Raises BadDocument for a file that is not UTF-8, Refused for one that cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadDocument(file=str(path), key="", problem="not UTF-8 text", remedy="save it as UTF-8") from error
+    except OSError as error:
+        message = f"{path}: cannot be read ({error.strerror})"
+        raise Refused(message) from error
+
+
 def parse(path: Path, document: Mapping[str, Any], shape: type[Value]) -> Value:
     """The document as a value of that shape. Raises BadDocument for the first mistake."""
     for key, problem, remedy in _unknown_keys(document, shape, ""):

@@ -93,6 +93,11 @@ class Cluster:
         self.stop()
 
     @property
+    def made(self) -> bool:
+        """Whether the cluster's data is there."""
+        return (self._data / "PG_VERSION").exists()
+
+    @property
     def running(self) -> bool:
         """Whether the server of this folder accepts connections, whoever started it."""
         if self._process is not None and self._process.poll() is not None:

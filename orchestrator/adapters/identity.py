@@ -9,7 +9,7 @@ from typing import Literal
 
 import psycopg
 
-from orchestrator.adapters.postgres import Connection, Server
+from orchestrator.adapters.postgres import Connection, Server, plain_line
 from orchestrator.core.journal import Identity
 from orchestrator.core.outcome import OrchestratorError
 
@@ -74,9 +74,7 @@ class Others:
                 with reach().bare("identity") as other, other.transaction():
                     other.execute("set transaction read only")
                     yield {"environment": name, "relation": kinship(mine, other), "problem": None}
-            except (OrchestratorError, psycopg.Error) as error:
-                yield {
-                    "environment": name,
-                    "relation": None,
-                    "problem": str(error).splitlines()[0].removeprefix(f"{name}: "),
-                }
+            except OrchestratorError as error:
+                yield {"environment": name, "relation": None, "problem": str(error).removeprefix(f"{name}: ")}
+            except psycopg.Error as error:
+                yield {"environment": name, "relation": None, "problem": plain_line(error)}

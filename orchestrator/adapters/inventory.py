@@ -103,6 +103,8 @@ def _mistakes(environment: Environment) -> Iterator[tuple[str, str, str]]:
         yield "backup.command", "is missing", 'mode = "external" needs a command that prints a restore point'
     if environment.backup.mode == "none" and environment.is_production:
         yield "backup.mode", "none is never allowed in production", 'use "dump" or "external"'
+    if not _has_home(environment.backup.directory):
+        yield "backup.directory", "names a home that nobody has", ""
     if environment.backup.keep < 0:
         yield "backup.keep", "must not be negative", "0 keeps all"
     yield from _window_mistakes(environment)
@@ -116,6 +118,14 @@ LEAST = {
     "evidence_max_age_hours": 0,
     "max_replica_lag_s": 0,
 }
+
+
+def _has_home(path: str) -> bool:
+    try:
+        Path(path).expanduser()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _source_mistakes(environment: Environment) -> Iterator[tuple[str, str, str]]:
@@ -145,7 +155,7 @@ def _literal_url_mistakes(key: str, url: str) -> Iterator[tuple[str, str, str]]:
     ports = str(known.get("port") or "1").split(",")
     if not known or not all(port.isdecimal() for port in ports if port):
         yield key, "leads nowhere", "postgresql://user@host/database"
-    if "password" in known:
+    if {"password", "sslpassword"} & known.keys():
         yield key, "holds a password", 'put the URL into a variable: url = { env = "PROD_DATABASE_URL" }'
 
 

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
 from orchestrator.adapters import events
-from orchestrator.adapters.postgres import Connection, plainly, statement
+from orchestrator.adapters.postgres import Connection, plain_line, plainly, statement
 from orchestrator.adapters.runs import JOURNAL, RunFolder
 from orchestrator.core.journal import Entry, Event
 from orchestrator.core.outcome import Refused
@@ -42,7 +43,7 @@ class Ledger:
         Raises Refused for a ledger of a newer version or when it may not be created.
         """
         install(self.connection)
-        with plainly("opening the journal"), self.connection.transaction():
+        with plainly("opening the journal", reading=True), self.connection.transaction():
             self.connection.execute(
                 "insert into orchestrator.run (id, environment, head_seq, head_hash) values (%s, %s, %s, %s)",
                 (self.run.id, environment, len(earlier), earlier[-1].hash),
@@ -94,6 +95,9 @@ def install(connection: Connection) -> None:
         except InsufficientPrivilege as error:
             message = "schema orchestrator cannot be created: grant CREATE on the database to this role"
             raise Refused(message) from error
+        except psycopg.Error as error:
+            message = f"the journal cannot be created in schema orchestrator: {plain_line(error)}"
+            raise Refused(message) from error
     elif version > VERSION:
         message = f"the ledger in this database has version {version}, this program knows {VERSION}: use a newer one"
         raise Refused(message)
@@ -101,10 +105,11 @@ def install(connection: Connection) -> None:
 
 def version_of(connection: Connection) -> int | None:
     """The version of the ledger, None where there is none."""
-    found = connection.execute("select to_regclass('orchestrator.ledger') is not null as found").fetchone()
-    if not (found and found["found"]):
-        return None
-    row = connection.execute("select max(version) as version from orchestrator.ledger").fetchone()
+    with plainly("reading the journal in schema orchestrator", reading=True):
+        found = connection.execute("select to_regclass('orchestrator.ledger') is not null as found").fetchone()
+        if not (found and found["found"]):
+            return None
+        row = connection.execute("select max(version) as version from orchestrator.ledger").fetchone()
     return int(row["version"]) if row else None
 
 

@@ -115,8 +115,9 @@ class Server:
         Raises CannotConnect.
         """
         name = f"orchestrator/{self.run}/{step}"[:APPLICATION_NAME_LIMIT]
-        known = make_conninfo(self.url.reveal(), connect_timeout=CONNECT_TIMEOUT_S, application_name=name)
+        self.parameters()
         try:
+            known = make_conninfo(self.url.reveal(), connect_timeout=CONNECT_TIMEOUT_S, application_name=name)
             return psycopg.connect(known, autocommit=True, row_factory=dict_row)
         except psycopg.Error as error:
             raise CannotConnect(self._explain(error)) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -90,13 +89,11 @@ class Probes:
         return [{"pooled": found is not None, "observed": found}]
 
     def _encryption(self, connection: Connection) -> Iterable[Row]:
-        """As libpq worked it out: a service file and PGSSLMODE count, too."""
-        info = {each.keyword: each.val for each in connection.pgconn.info}
-        known = {key: value.decode() for key, value in info.items() if value}
-        asked = self.server.parameters()
-        host = str(asked.get("host") or os.environ.get("PGHOST") or known.get(b"host") or "local socket")
-        sslmode = asked.get("sslmode") or known.get(b"sslmode") or "prefer"
-        return [{"sslmode": sslmode, "host": host, "loopback": _loopback(host)}]
+        """As libpq worked it out, from URL, service file and environment in its own order."""
+        host = connection.info.host or "local socket"
+        sslmode = connection.info.get_parameters().get("sslmode") or "prefer"
+        near = _loopback(host) and _loopback(connection.info.hostaddr or host)
+        return [{"sslmode": sslmode, "host": host, "loopback": near}]
 
     def _backup(self, connection: Connection) -> Iterable[Row]:
         if self.backup.mode == "none":

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from pydantic import TypeAdapter
 
-from orchestrator.adapters.documents import nearest, parse, read_toml
+from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
 from orchestrator.core.catalog import Action, Deferrable, TableName
 from orchestrator.core.checks import Severity
 from orchestrator.core.contract import NAME_LIMIT, Contract, Priority, Relation, default_name
@@ -104,7 +104,7 @@ class RunbookFolder:
     def migrations(self) -> tuple[tuple[str, str], ...]:
         """Name and SQL of each migration, in the order of their names."""
         found = sorted(self.path.glob("migrations/*/migration.sql"))
-        return tuple((path.parent.name, path.read_text(encoding="utf-8")) for path in found)
+        return tuple((path.parent.name, read_text(path)) for path in found)
 
 
 def load_runbook(name: str, *, root: Path) -> RunbookFolder:
@@ -201,10 +201,7 @@ def _timeline(path: Path) -> Runbook:
 def _checks(folder: Path) -> Iterator[SuiteCheck]:
     known: dict[str, str] = {}
     for path in sorted(folder.glob("*.sql")):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise BadDocument(file=str(path), key="", problem="not UTF-8 text", remedy="save it as UTF-8") from error
+        text = read_text(path)
         check = _check(path, dict(re.findall(r"^-- (\w+): (.+)$", text, re.MULTILINE)), text)
         if check.id in known:
             raise BadDocument(file=str(path), key="id", problem=f"{check.id} is also the id of {known[check.id]}")

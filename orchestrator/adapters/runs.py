@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -55,17 +56,23 @@ class RunFolder:
         """The copy of the journal, as far as it was written."""
         path = self.path / JOURNAL
         if path.exists():
-            with path.open(encoding="utf-8") as file:
-                yield from events.read_lines(file)
+            try:
+                with path.open(encoding="utf-8") as file:
+                    yield from events.read_lines(file)
+            except (ValueError, KeyError, TypeError) as error:
+                message = f"{path} is no journal ({error}); move it away, or restore it"
+                raise Refused(message) from error
 
     def samples(self) -> Mapping[str, list[Mapping[str, str | None]]]:
         """The sampled orphan keys per relation that are kept on this machine only; the latest count of each."""
         path = self.path / SAMPLES
         found: dict[str, list[Mapping[str, str | None]]] = {}
         if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                document = json.loads(line)
-                found[document["relation"]] = document["sample"]
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                # A line that a crash cut off is left out.
+                with suppress(ValueError, KeyError, TypeError):
+                    document = json.loads(line)
+                    found[document["relation"]] = document["sample"]
         return found
 
 
@@ -80,7 +87,9 @@ class Samples:
         """Keep a sample; what may enter the ledger comes back."""
         if found.sample and self.policy != "nowhere":
             document = {"relation": found.relation.id, "sample": found.sample}
-            self.folder.append(SAMPLES, json.dumps(document, ensure_ascii=False))
+            # A sample that cannot be kept is no reason to stop: the query shows the rows at any time.
+            with suppress(Refused):
+                self.folder.append(SAMPLES, json.dumps(document, ensure_ascii=False))
         return found.sample if self.policy == "everywhere" else ()
 
 

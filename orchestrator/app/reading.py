@@ -27,6 +27,7 @@ from orchestrator.core.checks import Finding
 from orchestrator.core.grants import grants
 from orchestrator.core.inventory import Environment
 from orchestrator.core.journal import Entry
+from orchestrator.core.matching import match_all
 from orchestrator.core.outcome import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -94,10 +95,16 @@ def audit(request: Request) -> Answer:
             results.append(each)
             if each.count:
                 site.show_orphans(each)
+    hopeless = [each for each in match_all(site.contract, catalog) if each.status == "impossible"]
+    for each_hopeless in hopeless:
+        site.screen.line(f"{each_hopeless.relation.id} cannot be counted: {each_hopeless.reason}", status="FAIL")
     total = sum(each.count for each in results)
     site.screen.line(f"{total} orphans in {sum(each.count > 0 for each in results)} of {len(results)} relations")
     shown = site.environment.policy.show_samples != "nowhere"
-    return Answer(document=audit_document(results, show_samples=shown), exit_code=EXIT_FAILED if total else EXIT_DONE)
+    return Answer(
+        document=audit_document(results, hopeless, show_samples=shown),
+        exit_code=EXIT_FAILED if total or hopeless else EXIT_DONE,
+    )
 
 
 def backup(request: Request) -> Answer:

@@ -76,7 +76,7 @@ def deploy(request: Request, *, yes: bool, until: str | None, confirm: Callable[
             message = f"--until {until}: no such step; known: {', '.join(steps)}"
             raise Refused(message)
         if request.dry_run:
-            return _dry_run(site, steps, stack)
+            return _dry_run(site, steps[: steps.index(until) + 1] if until else steps, stack)
         _confirm(site, yes=yes, confirm=confirm)
         connection = stack.enter_context(site.server.session("journal"))
         _take_lock(connection, site)
@@ -210,7 +210,7 @@ def _steps(site: Site, journal: RunJournal, stack: ExitStack) -> dict[str, Step]
         "plan": site.plan_step(),
         "audit": site.audit(),
         "backup": site.backup(),
-        "apply": Apply(executor=_executor(site, journal)),
+        "apply": Apply(executor=_executor(site, journal), catalog=site.catalog("apply"), contract=site.contract),
         "validate": site.validate(dry=site.request.dry_run),
     }
 
@@ -260,6 +260,8 @@ def _walked(site: Site, journal: RunJournal, work: Work) -> Done | Held | Failed
         return Held(note=str(error))
     except OrchestratorError as error:
         return Failed(note=str(error))
+    # What stands is told by the catalog of now, not by the plan of then.
+    journal.record(PlanRecorded(plan=site.make_plan(site.catalog("rollback").catalog())))
     count = len(journal.run.undone)
     if walked.differences:
         return Failed(note=f"{count} statements walked back, but the catalog differs from before run {walked.of}")

@@ -167,7 +167,8 @@ class Site:
         if settings.mode == "none":
             return TakeBackup(tool=None, description="no backup (backup.mode = none)", always=always)
         if settings.mode == "external":
-            tool = ExternalBackup(command=settings.command or "")
+            hidden = (self.server.url.reveal(), str(self.server.parameters().get("password") or ""))
+            tool = ExternalBackup(command=settings.command or "", secrets=hidden)
             return TakeBackup(
                 tool=tool,
                 description="run the command of backup.command, which must print a restore point",
@@ -289,7 +290,11 @@ def _known_only(only: tuple[str, ...], contract: Contract) -> None:
 def _database_url(request: Request, environment: Environment, stack: ExitStack) -> Secret:
     url = environment.database.url
     if isinstance(url, Source) and url.embedded is not None:
-        cluster = stack.enter_context(embedded_cluster(request.inventory, url.embedded))
+        cluster = embedded_cluster(request.inventory, url.embedded)
+        if request.dry_run and not cluster.made:
+            message = f"{environment.name}: its embedded server does not exist yet; a dry run makes nothing, seed does"
+            raise Refused(message)
+        stack.enter_context(cluster)
         return Secret(_with_database(cluster))
     return resolve(url, place=f"{environment.name}: database.url")
 

@@ -54,6 +54,9 @@ def works_of(runs: Sequence[Run]) -> list[Work]:
     for each in runs:
         for gone in each.undone.values():
             undone[gone.of].add(gone.id)
+        for past in each.passed_over:
+            if not past.stands:
+                undone[past.of].add(past.id)
     again: dict[str, str] = {}
     works = []
     for each in reversed(runs):

@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestrator.core.checks import Finding
+from orchestrator.core.contract import Relation
 from orchestrator.core.fates import RelationRow
+from orchestrator.core.matching import Match
 from orchestrator.core.plan import Plan
 from orchestrator.core.ports import Orphans
 from orchestrator.core.summary import Summary
@@ -25,14 +27,7 @@ def plan_document(plan: Plan) -> Document:
         "fingerprint": plan.fingerprint,
         "relations": [
             {
-                "schema": each.relation.table.schema,
-                "table": each.relation.table.name,
-                "columns": list(each.relation.columns),
-                "references": {
-                    "schema": each.relation.referenced.schema,
-                    "table": each.relation.referenced.name,
-                    "columns": list(each.relation.referenced_columns),
-                },
+                **_relation_place(each.relation),
                 "name": each.standing or each.relation.name,
                 "priority": each.relation.priority,
                 "status": each.status,
@@ -73,18 +68,11 @@ def findings_document(verdict: Verdict, findings: Iterable[Finding]) -> Document
     }
 
 
-def audit_document(results: Iterable[Orphans], *, show_samples: bool) -> Document:
-    """`invoke audit --json`."""
+def audit_document(results: Iterable[Orphans], hopeless: Iterable[Match], *, show_samples: bool) -> Document:
+    """`invoke audit --json`; a relation that cannot be counted has no number, and a reason."""
     relations = [
         {
-            "schema": each.relation.table.schema,
-            "table": each.relation.table.name,
-            "columns": list(each.relation.columns),
-            "references": {
-                "schema": each.relation.referenced.schema,
-                "table": each.relation.referenced.name,
-                "columns": list(each.relation.referenced_columns),
-            },
+            **_relation_place(each.relation),
             "orphans": each.count,
             "sample": [dict(key) for key in each.sample] if show_samples else [],
             "query": each.query,
@@ -92,7 +80,21 @@ def audit_document(results: Iterable[Orphans], *, show_samples: bool) -> Documen
         }
         for each in results
     ]
-    return {"relations": relations, "total": sum(each["orphans"] for each in relations)}
+    lost = [{**_relation_place(each.relation), "orphans": None, "reason": each.reason} for each in hopeless]
+    return {"relations": [*relations, *lost], "total": sum(each["orphans"] for each in relations)}
+
+
+def _relation_place(relation: Relation) -> Document:
+    return {
+        "schema": relation.table.schema,
+        "table": relation.table.name,
+        "columns": list(relation.columns),
+        "references": {
+            "schema": relation.referenced.schema,
+            "table": relation.referenced.name,
+            "columns": list(relation.referenced_columns),
+        },
+    }
 
 
 Samples = Mapping[str, Sequence[Mapping[str, str | None]]]

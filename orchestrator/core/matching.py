@@ -56,9 +56,10 @@ def match(relation: Relation, catalog: Catalog) -> Match:
     if missing:
         return _impossible(relation, missing)
     table = catalog.tables[relation.table]
-    standing = _standing(relation, table)
+    standing = [_judge_standing(relation, key) for key in table.foreign_keys if relation.same_link(key)]
     if standing:
-        return _judge_standing(relation, standing)
+        # One that contradicts the promise counts, whatever else stands beside it.
+        return min(standing, key=lambda each: (each.status != "different", each.status != "present", each.reason))
     if relation.name in table.names_taken():
         reason = f"the name {relation.name} is taken by another constraint of {relation.table}"
         return Match(relation=relation, status="different", reason=reason)
@@ -96,16 +97,6 @@ def narrowed(contract: Contract, only: tuple[str, ...]) -> Contract:
             each if each.deferred is not None or kept(each) else replace(each, deferred="not in this run (--only)")
             for each in contract.relations
         )
-    )
-
-
-def _standing(relation: Relation, table: Table) -> ForeignKey | None:
-    """The key that already makes this link; the one nearest to the promise when there are several."""
-    links = [key for key in table.foreign_keys if relation.same_link(key)]
-    return min(
-        links,
-        key=lambda key: (bool(relation.differences(key)), not key.holds, key.name != relation.name, key.name),
-        default=None,
     )
 
 

@@ -24,8 +24,10 @@ ConstraintState = Literal["absent", "not valid", "valid"]
 NOT_VALID_ON_PARTITIONED_SINCE = 18
 """Before PostgreSQL 18 a partitioned table refuses a NOT VALID foreign key."""
 
-VALIDATE_LOCK_TIMEOUT_MS = 1000
-"""How long VALIDATE may queue: no writer waits behind SHARE UPDATE EXCLUSIVE, so this is not the lock budget."""
+VALIDATE_LOCK_TIMEOUT_MS = 900
+"""How long VALIDATE may queue: no writer waits behind SHARE UPDATE EXCLUSIVE, so this is not the lock budget.
+
+Under deadlock_timeout (1 s), so that an autovacuum is never cancelled because of us."""
 
 RANK: dict[Priority, int] = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 

@@ -81,7 +81,8 @@ class Conductor:
                     return Ending(state="refused", reason=str(error))
             if name == until:
                 break
-        return blamed or Ending(state="done")
+        stopped = f"stopped after {until} (--until)" if until and until != names[-1] else ""
+        return blamed or Ending(state="done", reason=stopped)
 
     def _take(self, step: Step) -> Ending | None:
         """One step and its gate; None when the run goes on."""
@@ -110,7 +111,9 @@ class Conductor:
         except KeyboardInterrupt:
             return Held(note="interrupted; what took effect is on record, the rest was not begun")
         except OrchestratorError as error:
-            return Failed(note=str(error))
+            # A step that only looks and could not is no failure of what was added: nothing is walked back for it.
+            looked = self.recorder.run.changed and step.name != "apply"
+            return Held(note=str(error)) if looked else Failed(note=str(error))
 
     def _ending(self, step: Step, outcome: Outcome) -> Ending | None:
         if isinstance(outcome, Held):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from orchestrator.core.contract import Contract
+from orchestrator.core.drift import differences
 from orchestrator.core.journal import StatementFailed
 from orchestrator.core.outcome import Done, Failed, Outcome, StatementRejected
 from orchestrator.core.plan import Statement
-from orchestrator.core.ports import Executor, Recorder
+from orchestrator.core.ports import CatalogReader, Executor, Recorder
 from orchestrator.core.run import Run
+from orchestrator.core.snapshot import recorded
 from orchestrator.core.timeline import StepName
 
 
@@ -18,6 +21,8 @@ class Apply:
     """Changes the target. Orphans fail their relation and nothing else; any other refusal stops the step."""
 
     executor: Executor
+    catalog: CatalogReader
+    contract: Contract
     name: StepName = "apply"
     changes: bool = True
 
@@ -29,6 +34,11 @@ class Apply:
         """Carry the plan out in its order, passing over what is done."""
         plan = recorder.run.plan
         statements = plan.statements if plan else ()
+        before = recorder.run.catalogs.get("before")
+        now = recorded(self.catalog.catalog(), "before", self.contract)
+        if before and now.lines != before.lines:
+            changed = "; ".join(differences(before, now))
+            return Failed(note=f"the tables changed since the plan was made: {changed}", remedy="deploy again")
         with self.executor.opened(self.name):
             for statement in statements:
                 if statement.id in recorder.run.done or self._hopeless(statement, recorder):
@@ -71,7 +81,12 @@ class Apply:
             return False
         name = statement.proof.constraint
         guilty = {each.id for each in failed if each.because_of_orphans}
-        parts = [each for each in plan.statements if each.proof.constraint == name and each.id in guilty]
+        tables = {lock.table for lock in statement.locks}
+        parts = [
+            each
+            for each in plan.statements
+            if each.id in guilty and each.proof.constraint == name and each.proof.table in tables
+        ]
         if not parts:
             return False
         self._record_failure(

@@ -220,15 +220,15 @@ def test_a_failure_of_ours_stays_where_the_policy_says_never(desk: Desk, master:
 
 
 def test_a_name_taken_between_plan_and_apply(desk: Desk, master: str) -> None:
-    """Somebody's constraint takes a planned name: ours are walked back, theirs stays and is named as the difference."""
+    """Somebody changed a table after the plan was made: refused before the first change, and told what changed."""
     theirs = "alter table punchlists add constraint fk_punchlists_workflow_instance_id check (status <> 'x')"
     desk.environment("staging", master, backup=external(desk, "taken", theirs))
 
     answer = desk.deploy()
-    assert (answer.exit_code, answer.document["rolled_back"]) == (1, True)
+    assert (answer.exit_code, answer.document["state"]) == (2, "refused")
     assert keys(master).keys() == {"fk_config_versions_workspace_id"}
     assert value(master, "select count(*) from pg_constraint where conname = 'fk_punchlists_workflow_instance_id'") == 1
-    assert any("fk_punchlists_workflow_instance_id" in line for line in answer.document["differences"])
+    assert "fk_punchlists_workflow_instance_id" in answer.document["reason"]
 
 
 def test_a_key_that_somebody_left_not_valid(desk: Desk, staging: str) -> None:

@@ -150,7 +150,12 @@ def test_a_url_is_text_or_a_source(tmp_path: Path, written: str, read: str | Sou
 
 @pytest.mark.parametrize(
     "url",
-    [f"postgresql://user:{PASSWORD}@host/db", f"host=h password={PASSWORD}", f"postgresql://h/d?password={PASSWORD}"],
+    [
+        f"postgresql://user:{PASSWORD}@host/db",
+        f"host=h password={PASSWORD}",
+        f"postgresql://h/d?password={PASSWORD}",
+        f"postgresql://u@h/d?sslpassword={PASSWORD}",
+    ],
 )
 def test_a_literal_password_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
     """In whatever form the URL is written."""
@@ -255,6 +260,12 @@ def test_production_has_a_backup(tmp_path: Path) -> None:
     assert loaded(tmp_path, none).backup.mode == "none"
     error = mistake(tmp_path, none.replace('kind = "staging"', 'kind = "production"'))
     assert (error.key, error.remedy) == ("backup.mode", 'use "dump" or "external"')
+
+
+def test_a_backup_has_a_home(tmp_path: Path) -> None:
+    """A `~user` that does not exist is known before anything is begun."""
+    assert mistake(tmp_path, HEAD + "[backup]\ndirectory = '~no_such_user_here/x'").key == "backup.directory"
+    assert loaded(tmp_path, HEAD + "[backup]\ndirectory = '~/x'").backup.directory == "~/x"
 
 
 def test_backups_are_kept_or_all_are(tmp_path: Path) -> None:

@@ -635,6 +635,13 @@ def test_a_vacuum_of_somebody_else_is_seen_by_an_ordinary_role(tables_on: str) -
     assert (finding.status, finding.observed) == ("fail", "public.child: being vacuumed")
 
 
+def test_another_holder_of_the_same_lock_is_no_vacuum(tables: str) -> None:
+    """ANALYZE, VALIDATE and CREATE INDEX CONCURRENTLY hold that mode, too: they are holders, not vacuums."""
+    with session(tables, "lock table child in share update exclusive mode"):
+        transactions, vacuum = look(tables, "open-transactions", "vacuum")
+    assert (transactions.status, vacuum.status) == ("fail", "pass")
+
+
 def test_a_table_near_its_freeze_age(special: str) -> None:
     """From 90 % of autovacuum_freeze_max_age on; VACUUM (FREEZE) takes it away."""
     assert found(special, "vacuum").status == "pass"
@@ -891,6 +898,17 @@ def test_encryption_of_a_service(tables: str, tmp_path: Path, monkeypatch: pytes
     with (tmp_path / "services").open("a", encoding="utf-8") as file:
         file.write("\nsslmode=disable\n")
     assert found(server, "encryption", kind="production").observed == "sslmode=disable to db.example"
+
+
+def test_a_service_goes_before_the_environment(tables: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PGHOST=localhost does not make the host of a service file a local one."""
+    known = {**server_of(tables).parameters(), "host": "db.example", "hostaddr": "127.0.0.1"}
+    lines = [f"{key}={value}" for key, value in known.items()]
+    (tmp_path / "services").write_text("\n".join(["[prod]", *lines]), encoding="utf-8")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    monkeypatch.setenv("PGHOST", "localhost")
+    server = replace(server_of(tables), url=Secret("service=prod"))
+    assert found(server, "encryption", kind="production").observed == "sslmode=prefer to db.example"
 
 
 def test_encryption_by_the_environment(tables: str, monkeypatch: pytest.MonkeyPatch) -> None:

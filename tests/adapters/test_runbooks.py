@@ -304,3 +304,15 @@ def test_a_check_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "sample/checks/a.sql").write_bytes(CHECK.encode() + b"-- \xff")
     with pytest.raises(BadDocument, match=r"a\.sql: not UTF-8 text"):
         load_runbook("sample", root=tmp_path)
+
+
+def test_a_migration_that_is_not_utf8(tmp_path: Path) -> None:
+    """One line with the file, as for a check; a folder in place of a file is one line, too."""
+    folder = runbook(tmp_path)
+    (tmp_path / "sample/migrations/1").mkdir(parents=True)
+    (tmp_path / "sample/migrations/1/migration.sql").write_bytes(b"\xff")
+    with pytest.raises(BadDocument, match=r"migration\.sql: not UTF-8 text"):
+        folder.migrations()
+    (tmp_path / "sample/checks/a.sql").mkdir()
+    with pytest.raises(Refused, match=r"a\.sql: cannot be read \(Is a directory\)$"):
+        load_runbook("sample", root=tmp_path)

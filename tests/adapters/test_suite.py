@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -11,6 +12,7 @@ from orchestrator.adapters.postgres import Server
 from orchestrator.adapters.runbooks import SuiteCheck, load_runbook
 from orchestrator.adapters.suite import CheckSuite
 from orchestrator.core.checks import Finding, FindingStatus
+from tests import servers
 from tests.conftest import server_of
 
 ROOT = Path(__file__).parents[2] / "runbooks"
@@ -193,6 +195,9 @@ COMMITS = (
     f"do $$ begin insert into t values (3); commit; end $$; {WELL}",
     f"commit; do $$ begin insert into t values (3); commit; end $$; {WELL}",
     f"insert into t values (3); prepare transaction 'x'; {WELL}",
+    f"rollback; begin read write; insert into t values (3); commit; {WELL}",
+    f"rollback; set transaction read write; insert into t values (3); {WELL}",
+    f"abort; begin read write; insert into t values (3); end; {WELL}",
 )
 
 
@@ -212,6 +217,35 @@ def test_a_structural_check_cannot_free_itself(server: Server, table: str, begin
     """Read-only stays read-only, in this check and in the ones after it."""
     run(server, check(f"{begin}; insert into t values (3); {WELL}"), check(f"insert into t values (4); {WELL}"))
     assert count(table) == 2
+
+
+def test_a_check_may_make_constraints_immediate(server: Server, table: str) -> None:
+    """How a deferred key is tried without a COMMIT."""
+    with psycopg.connect(table, autocommit=True) as connection:
+        connection.execute("create table u (id int references t deferrable initially deferred)")
+    sql = """
+    do $$ declare refused boolean := false; begin
+        insert into u values (9);
+        begin set constraints all immediate; exception when foreign_key_violation then refused := true; end;
+        perform set_config('check.refused', refused::text, true);
+    end $$;
+    select current_setting('check.refused')::boolean as passed, 'refused' as observed
+    """
+    finding = run(server, behavioural(sql))[0]
+    assert (finding.status, finding.observed) == ("pass", "refused")
+
+
+def test_a_check_needs_no_right_but_its_own(server: Server, table: str) -> None:
+    """Where temporary tables are not for everyone, checks that write are asked all the same."""
+    role = f"role_{servers.database_name(table)}"
+    with psycopg.connect(table, autocommit=True) as connection:
+        connection.execute(f'revoke temporary on database "{servers.database_name(table)}" from public'.encode())
+        connection.execute(f"create role {role}".encode())
+        connection.execute(f"alter table t owner to {role}".encode())
+        finding = run(replace(server, role=role), behavioural(f"insert into t values (3); {WELL}"))[0]
+        connection.execute("alter table t owner to current_user")
+        connection.execute(f"drop role {role}".encode())
+    assert (finding.status, finding.observed) == ("pass", "fine")
 
 
 def test_settings_of_one_check_do_not_reach_the_next(server: Server) -> None:

@@ -203,12 +203,13 @@ def test_a_standing_key_is_judged_by_its_whole_definition() -> None:
     assert judged(key(name="o", match="full")) == ("different", "stands as o; match is full, not simple")
 
 
-def test_of_several_standing_keys_the_nearest_counts() -> None:
-    """One that keeps the promise is enough, whatever else makes the same link."""
+def test_of_several_standing_keys_a_contradicting_one_counts() -> None:
+    """One that keeps the promise is enough, unless another contradicts it; a valid one comes before one that is not."""
     keys = (key(name="a", on_delete="cascade"), key(name="b", validated=False), key(name="z"))
-    found = match(relation(), catalog(child(foreign_keys=keys), parent()))
+    assert match(relation(), catalog(child(foreign_keys=keys), parent())).status == "different"
+    found = match(relation(), catalog(child(foreign_keys=keys[1:]), parent()))
     assert (found.status, found.reason) == ("present", "stands as z")
-    assert match(relation(), catalog(child(foreign_keys=keys[:2]), parent())).reason == "stands NOT VALID as b"
+    assert match(relation(), catalog(child(foreign_keys=keys[1:2]), parent())).reason == "stands NOT VALID as b"
 
 
 def test_a_name_that_is_taken_by_another_link_is_different() -> None:

@@ -10,5 +10,6 @@ join pg_stat_activity a on a.pid = l.pid
 where l.granted and l.relation = any(%(tables)s::oid[]) and l.pid <> pg_backend_pid()
   and l.database = (select oid from pg_database where datname = current_database())
   and l.mode not in ('AccessShareLock', 'RowShareLock') and coalesce(a.backend_type, 'client backend') = 'client backend'
+  and a.usesysid is not null -- autovacuum has no user
 group by a.pid, a.usename, a.application_name, a.state, a.xact_start
 order by a.xact_start
