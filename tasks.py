@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import json as jsonlib
 import shlex
 import signal
@@ -78,6 +79,10 @@ def _answer(act: Callable[[], Answer], *, json: bool) -> None:
     from orchestrator.core.outcome import EXIT_FAILED, EXIT_HELD, OrchestratorError
 
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal cannot show is written as an escape, never a reason to fall silent.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         answer = act()
     except OrchestratorError as error:

@@ -44,8 +44,8 @@ GATE_EXITS: Mapping[Word, int] = {"GO": EXIT_DONE, "HOLD": EXIT_HELD, "NO-GO": E
 
 def plan(request: Request, *, form: str | None) -> Answer:
     """`invoke plan`: what would be executed. With `--format sql` a script that psql can run."""
-    if form not in {None, "sql"}:
-        message = f"--format {form}: a plan is shown as text, as --json, or as --format sql"
+    if form not in {None, "sql"} or (form and request.json):
+        message = f"--format {form}: a plan is shown as text, as --json, or as --format sql, one at a time"
         raise Refused(message)
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=True)
@@ -191,7 +191,15 @@ def show_report(request: Request, *, run: str | None, form: str) -> Answer:
 
 
 def _latest(request: Request) -> str:
-    names = [folder.run for folder in all_runs(request.runs)]
+    """The last deployment or rollback: of the environment that is named, in its ledger too; else in the folder."""
+    if request.env:
+        with ExitStack() as stack:
+            site = open_site(request, stack, read_only=True)
+            with site.server.session("report") as connection:
+                names = [each.run for each in _summaries(request, site.environment, connection)]
+    else:
+        runs = [events.fold_entries(folder.run, folder.entries()) for folder in all_runs(request.runs)]
+        names = [run.id for run in runs if run.started and run.started.task in {"deploy", "rollback"}]
     if not names:
         message = f"{request.runs}: no run here; name one with --run, and its environment with --env"
         raise Refused(message)
