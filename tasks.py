@@ -121,6 +121,16 @@ def _count(text: str) -> int:
     return int(digits)
 
 
+def _reason(text: str | None) -> str | None:
+    """A reason that says something. Raises Refused."""
+    from orchestrator.core.outcome import Refused
+
+    if text is not None and not text.strip():
+        message = '--abandon needs a reason: --abandon "why"'
+        raise Refused(message)
+    return text
+
+
 def _typed(name: str) -> bool:
     """Ask for the environment's name on a terminal; without one the answer is no."""
     if not sys.stdin.isatty():
@@ -148,6 +158,22 @@ def rollback(request, *, run=None, yes=False):
     from orchestrator.app import runs
 
     return runs.rollback(request, run=run, yes=yes, confirm=_typed)
+
+
+@command(abandon="close the run for good instead, for this reason", yes=CONFIRMED)
+def resume(request, *, abandon=None, yes=False):
+    """Go on with a run that was held or interrupted, also from another machine."""
+    from orchestrator.app import resuming
+
+    return resuming.resume(request, abandon=_reason(abandon), yes=yes, confirm=_typed)
+
+
+@command(run="the run to stop; by default the one at work", reason="why, for the journal")
+def hold(request, *, run=None, reason="no reason given"):
+    """Ask the run at work, on whatever machine, to stop after its current statement."""
+    from orchestrator.app import resuming
+
+    return resuming.hold(request, run=run, reason=reason)
 
 
 @command(grants="print the statements that give this role its rights")

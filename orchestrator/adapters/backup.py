@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.adapters import points
 from orchestrator.adapters.checksums import Content, content, differences, snapshot
 from orchestrator.adapters.child import ChildFailed, Order, run
 from orchestrator.adapters.dump import Link, dumping, explained, link, restore, restore_command
-from orchestrator.adapters.dump_folder import DumpFolder, dump_folder, prune
+from orchestrator.adapters.dump_folder import DumpFolder, dump_folder, missing, prune
+from orchestrator.adapters.ledger import DUMP_LOCK
 from orchestrator.adapters.postgres import Connection, Server, plainly
 from orchestrator.adapters.programs import Installation, dump_installation
 from orchestrator.adapters.scratch import ScratchSource, Shape, shape
@@ -73,18 +75,26 @@ class DumpBackup:
         The scratch database comes first: what it lacks is known before the long dump.
         """
         with plainly("backup"), self.server.session(_STEP, read_only=True) as source:
+            _keep_ways_back_out(source)
             like = shape(source)
             with self.scratch.database(like=like) as place, self._folder(source) as folder:
                 tools = self.tools(server_major=like.major, restore_major=_major(place))
                 started = datetime.now(UTC)
                 dumped = self._dump(source, folder, tools)
+                points.reached("backup:dumped")
                 compared = self._compare(place, folder, tools, dumped.content)
                 command = self._restore_command(folder, tools, dumped.way, like)
                 facts = self._facts(source, folder, tools, like) | {"started": started.isoformat()}
                 manifest = facts | _measured(dumped, compared) | {"restore": command}
                 proof = folder.prove(manifest | {"finished": datetime.now(UTC).isoformat()})
+            points.reached("scratch:dropped")
             self._prune(source, folder, like)
+            points.reached("backup:pruned")
         return _event(folder, manifest, dumped, compared, proof)
+
+    def missing(self, proved: BackupProved) -> str | None:
+        """Why a backup that was proved before cannot be relied upon from here; None when it is as it was."""
+        return missing(proved)
 
     def _folder(self, source: Connection) -> AbstractContextManager[DumpFolder]:
         return dump_folder(directory=self.directory.resolve(), name=f"{source.info.dbname}-{self.run}")
@@ -108,6 +118,7 @@ class DumpBackup:
     def _compare(self, place: Server, folder: DumpFolder, tools: Installation, held: Content) -> _Compared:
         with place.session(_STEP) as copy:
             restore_ms = restore(tools=tools, dump=folder.dump, way=link(copy, place), jobs=self.jobs)
+            points.reached("scratch:restored")
             started = time.monotonic()
             with snapshot(copy):
                 differing = differences(expected=held, found=content(copy))
@@ -173,6 +184,10 @@ class ExternalBackup:
             raise NoRestorePoint(message)
         return _external(order.scrubbed(lines[-1]), duration_ms)
 
+    def missing(self, _: BackupProved) -> str | None:
+        """Nothing: only the user's own tool can look a restore point up."""
+        return None
+
 
 def _external(restore_point: str, duration_ms: float) -> BackupProved:
     return BackupProved(
@@ -224,6 +239,17 @@ def _measured(dumped: _Dumped, compared: _Compared) -> dict[str, Any]:
         "large_objects": dumped.content.large_objects,
         "tables": tables,
     }
+
+
+def _keep_ways_back_out(source: Connection) -> None:
+    """A dump and a way back must not meet: DROP CONSTRAINT would wait for the dump, and readers behind it.
+
+    The lock goes with this session. Raises OrchestratorError while a way back is at work.
+    """
+    row = source.execute("select pg_try_advisory_lock_shared(%s) as granted", (DUMP_LOCK,)).fetchone()
+    if not (row and row["granted"]):
+        message = "a way back is at work on this database: take the backup when it has ended"
+        raise OrchestratorError(message)
 
 
 def _major(place: Server) -> int:

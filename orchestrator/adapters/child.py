@@ -51,6 +51,9 @@ class Order:
         return text
 
 
+_running: Final[set[Child]] = set()
+
+
 class Child:
     """A running program; if it still runs when the block is left, it is ended with all that it started."""
 
@@ -80,14 +83,22 @@ class Child:
             self._close()
             message = f"{self._order.name} cannot be run: {error.strerror}"
             raise ChildFailed(message) from None
+        _running.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         """End the whole group; what it said is forgotten."""
+        _running.discard(self)
         try:
             self._end()
         finally:
             self._close()
+
+    def signal(self, order: signal.Signals) -> None:
+        """Send a signal to the whole group, if it still runs."""
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, order)
 
     def check(self) -> None:
         """Raise ChildFailed if it has already ended with an error."""
@@ -121,8 +132,7 @@ class Child:
         if process is None or process.poll() is not None:
             return
         for order in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, order)
+            self.signal(order)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_LEAVE_WITHIN_S)
                 break
@@ -130,6 +140,12 @@ class Child:
     def _close(self) -> None:
         self._said.close()
         self._complained.close()
+
+
+def end_all(order: signal.Signals) -> None:
+    """Send a signal to every program that runs as our child."""
+    for each in tuple(_running):
+        each.signal(order)
 
 
 def run(order: Order, *, within_s: float | None = None) -> tuple[str, float]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg.conninfo import make_conninfo
 
 from orchestrator.adapters.child import Child, ChildFailed, Order, run
+from orchestrator.core.outcome import ConnectionLost, OrchestratorError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,9 +130,18 @@ def _order(name: str, command: list[str], tools: Installation, way: Link) -> Ord
     return Order(name=name, command=command, environment=environment, secrets=way.secrets)
 
 
-def explained(error: ChildFailed) -> ChildFailed:
-    """The same error with what to do about it, where that is known."""
+_BROKEN: Final = re.compile(
+    r"server closed the connection|connection to server|could not receive data|could not send data"
+    r"|terminating connection|connection has been closed|no connection to the server",
+    re.IGNORECASE,
+)
+
+
+def explained(error: ChildFailed) -> OrchestratorError:
+    """The same error with what to do about it, where that is known; ConnectionLost when the server went away."""
     text = str(error)
+    if _BROKEN.search(text):
+        return ConnectionLost(text)
     hint = next((words for pattern, words in _HINTS if re.search(pattern, text, re.IGNORECASE)), "")
     return ChildFailed(f"{text} ({hint})" if hint else text)
 

@@ -12,13 +12,15 @@ import shutil
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.adapters import points
+from orchestrator.core.journal import BackupProved
 from orchestrator.core.outcome import OrchestratorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 _PRIVATE_FOLDER: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
@@ -58,8 +60,10 @@ class DumpFolder:
         with os.fdopen(self.marker, "wb", closefd=False) as file:
             file.write(text)
         os.fsync(self.marker)
+        points.reached("backup:manifest written")
         (self.path / _UNPROVED).rename(self.path / _MANIFEST)
         _sync(self.path)
+        points.reached("backup:proved")
         return hashlib.sha256(text).hexdigest()
 
 
@@ -78,12 +82,27 @@ def dump_folder(*, directory: Path, name: str) -> Iterator[DumpFolder]:
         raise OrchestratorError(message) from error
     try:
         fcntl.flock(marker, fcntl.LOCK_EX)
+        points.reached("backup:folder made")
         yield DumpFolder(path=path, marker=marker)
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
     finally:
         os.close(marker)
+
+
+def missing(proved: BackupProved) -> str | None:
+    """Why a proved dump cannot be relied upon from here; None when manifest and files are as they were proved."""
+    folder = Path(proved.path or "")
+    try:
+        text = (folder / _MANIFEST).read_bytes()
+        sizes = {file.name: file.stat().st_size for file in (folder / "dump").iterdir()}
+        promised = json.loads(text)["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{folder} cannot be read here ({error})"
+    if hashlib.sha256(text).hexdigest() != proved.manifest_sha256:
+        return f"{folder / _MANIFEST} is not the one that was proved"
+    return None if sizes == promised else f"files in {folder} are not those that were proved"
 
 
 def prune(*, directory: Path, keep: int, current: Path, database: str, system_identifier: str) -> None:

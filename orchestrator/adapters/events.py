@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.core.journal import EVENT_TYPES, Entry, Event, kind_of, timestamp
+from orchestrator.core.entry import Entry, timestamp
+from orchestrator.core.journal import EVENT_TYPES, Event, kind_of
 from orchestrator.core.run import Run
 
 

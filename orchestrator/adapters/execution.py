@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
 import psycopg
 from psycopg import sql
 
+from orchestrator.adapters import points
 from orchestrator.adapters.ddl import lock_table
+from orchestrator.adapters.interruption import within
 from orchestrator.adapters.journal import RunJournal
-from orchestrator.adapters.postgres import Connection, Server, plain_line, statement
+from orchestrator.adapters.ledger import DUMP_LOCK
+from orchestrator.adapters.postgres import Connection, is_lost, plain_line, plainly, statement
+from orchestrator.adapters.target import ANSWER_WITHIN_S, Target
 from orchestrator.core.backoff import full_jitter
 from orchestrator.core.journal import (
     Event,
@@ -24,8 +28,9 @@ from orchestrator.core.journal import (
     StatementUndone,
 )
 from orchestrator.core.locks import CONFLICTS, SECOND_LOCK_MS, Lock, LockOrder
-from orchestrator.core.outcome import HeldBack, LockUnavailable, StatementRejected
+from orchestrator.core.outcome import ConnectionLost, HeldBack, LockUnavailable, StatementRejected
 from orchestrator.core.plan import VALIDATE_LOCK_TIMEOUT_MS, Statement
+from orchestrator.core.run import Run
 
 LOCK_ERRORS = frozenset({"55P03", "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure: another attempt may succeed."""
@@ -34,6 +39,14 @@ CANCELLED = "57014"
 PRISMA_LOCK = 72707369
 """The advisory lock that Prisma's migrate takes; holding it keeps a concurrent `migrate deploy` out."""
 
+MENDABLE = ("42501", "53", "58")
+"""insufficient_privilege, insufficient_resources (disk full, out of memory, too many locks), system_error: held, not
+failed, because the same statement works once the cause is gone."""
+
+WAY_BACK = "rollback"
+LEAST_IDLE_MS = 250
+ENDING_MS = 3000
+RECONNECTIONS = 20
 FIRST_DELAY_MS = 50.0
 LONGEST_DELAY_MS = 2000.0
 
@@ -48,6 +61,7 @@ class _Work:
     lock_timeout_ms: int
     statement_timeout_ms: int
     event: Callable[[int, float, float], Event]
+    on_record: Callable[[Run], bool]
 
     @property
     def blocks_writers(self) -> bool:
@@ -58,27 +72,26 @@ class _Work:
 class OnlineExecutor:
     """Executes plans against one target. Budget in ms, `give_up_after_s` in s per statement."""
 
-    server: Server
+    target: Target
     journal: RunJournal
     budget_ms: int
     give_up_after_s: float
     random: Random = field(default_factory=Random)
     order: LockOrder = field(default_factory=LockOrder)
+    _step: str = ""
     _connection: Connection | None = None
 
     @contextmanager
     def opened(self, step: str) -> Iterator[None]:
         """Hold a connection, and Prisma's lock on it, while statements run. Raises HeldBack when Prisma runs."""
-        with self.server.session(step) as connection:
-            row = connection.execute("select pg_try_advisory_lock(%s) as granted", (PRISMA_LOCK,)).fetchone()
-            if not (row and row["granted"]):
-                message = "another migration runner holds advisory lock 72707369: wait for it, then run again"
-                raise HeldBack(message)
-            self._connection = connection
-            try:
-                yield
-            finally:
-                self._connection = None
+        self._step = step
+        self._connection = self.target.server.connect(step)
+        try:
+            self._prepare(self._connection)
+            yield
+        finally:
+            self._connection.close()
+            self._connection = None
 
     def execute(self, planned: Statement) -> None:
         """Do it and record it. Raises StatementRejected, HeldBack."""
@@ -97,11 +110,19 @@ class OnlineExecutor:
                     duration_ms=duration,
                     blocked_ms=blocked,
                 ),
+                on_record=lambda run: planned.id in run.done,
             )
         )
 
     def undo(self, planned: Statement, *, of: str) -> None:
-        """Walk it back and record that. Raises StatementRejected, HeldBack."""
+        """Walk it back and record that, as far as that is not done. Raises StatementRejected, HeldBack."""
+        if planned.id not in self.journal.run.undone:
+            self._drop(planned, of)
+        for number, text in enumerate(planned.restore, start=1):
+            if self.journal.run.restored[planned.id] < number:
+                self._restore(planned, of, text, number)
+
+    def _drop(self, planned: Statement, of: str) -> None:
         self._carry_out(
             _Work(
                 id=planned.id,
@@ -118,36 +139,110 @@ class OnlineExecutor:
                     duration_ms=duration,
                     blocked_ms=blocked,
                 ),
+                on_record=lambda run: planned.id in run.undone,
             )
         )
-        for text in planned.restore:
-            self._carry_out(
-                _Work(
-                    id=planned.id,
-                    locks=(),
-                    statements=(text,),
-                    lock_timeout_ms=VALIDATE_LOCK_TIMEOUT_MS,
-                    statement_timeout_ms=0,
-                    event=lambda _, duration, __, text=text: KeyRestored(  # type: ignore[misc]
-                        id=planned.id, relation=planned.relation, of=of, sql=text, duration_ms=duration
-                    ),
-                )
+
+    def _restore(self, planned: Statement, of: str, text: str, number: int) -> None:
+        """Validate a partition's own key, which the drop has put there again."""
+        self._carry_out(
+            _Work(
+                id=planned.id,
+                locks=(),
+                statements=(text,),
+                lock_timeout_ms=VALIDATE_LOCK_TIMEOUT_MS,
+                statement_timeout_ms=0,
+                event=lambda _, duration, __: KeyRestored(
+                    id=planned.id, relation=planned.relation, of=of, sql=text, duration_ms=duration
+                ),
+                on_record=lambda run: run.restored[planned.id] >= number,
             )
+        )
 
     def _carry_out(self, work: _Work) -> None:
         began = time.monotonic()
         delays = full_jitter(first_ms=FIRST_DELAY_MS, most_ms=LONGEST_DELAY_MS, random=self.random)
         for attempt, delay in enumerate(delays, start=1):
             try:
-                self._attempt(work, attempt)
-            except LockUnavailable as error:
-                self._tell(work, attempt, error)
-                if time.monotonic() - began > self.give_up_after_s:
-                    message = f"{work.id}: no lock within {self.give_up_after_s} s ({attempt} attempts): {error}"
-                    raise HeldBack(message) from error
-                time.sleep(delay / 1000)
+                self._may_go_on(work)
+                self._try(work, attempt, began, delay)
+            except ConnectionLost as error:
+                self._reconnect(str(error))
+            # The one question after every attempt, also one whose COMMIT got no answer: is it on record?
+            if work.on_record(self.journal.run):
+                return
+
+    def _try(self, work: _Work, attempt: int, began: float, delay: float) -> None:
+        """One attempt, and a pause when a lock was not granted. Raises HeldBack after `give_up_after_s`."""
+        try:
+            self._attempt(work, attempt)
+        except LockUnavailable as error:
+            self._tell(work, attempt, error)
+            if time.monotonic() - began > self.give_up_after_s:
+                message = f"{work.id}: no lock within {self.give_up_after_s} s ({attempt} attempts): {error}"
+                raise HeldBack(message) from error
+            self.target.server.interruption.wait(delay / 1000)
+
+    def _may_go_on(self, work: _Work) -> None:
+        """Raises HeldBack when somebody asked to stop, LeaseLost, ConnectionLost."""
+        interruption = self.target.server.interruption
+        try:
+            if interruption.reason is None:
+                self.journal.heed(self._open_connection())
+        except psycopg.Error as error:
+            raise self._explained(error, work) from error
+        if interruption.reason is not None:
+            message = f"{interruption.reason}; what took effect is on record, {work.id} was not begun"
+            raise HeldBack(message)
+
+    def _reconnect(self, reason: str) -> None:
+        """Find the target again and learn from the ledger what took effect. Raises JournalLost, HeldBack."""
+        for _ in range(RECONNECTIONS):
+            former = self._connection
+            self._connection, _ = self.target.again(self._step, former=former, reason=reason)
+            self.journal.recover(reason)
+            try:
+                self._prepare(self._connection, patience_ms=ENDING_MS)
+            except ConnectionLost as error:
+                reason = str(error)
             else:
                 return
+        message = f"the connection broke {RECONNECTIONS} times in a row: {reason}"
+        raise HeldBack(message)
+
+    def _prepare(self, connection: Connection, *, patience_ms: int = 1) -> None:
+        """Take Prisma's lock; a former session of ours may need a moment to give it back.
+
+        Raises HeldBack when another runner has it, ConnectionLost.
+        """
+        # A way that dies while locks are held must not hold them up: the server ends the transaction by itself.
+        idle = max(LEAST_IDLE_MS, 2 * self.budget_ms)
+        with plainly("preparing a connection"):
+            connection.execute(f"set idle_in_transaction_session_timeout = {idle}".encode())
+            connection.execute(f"set lock_timeout = {patience_ms}".encode())
+            try:
+                connection.execute("select pg_advisory_lock(%s)", (PRISMA_LOCK,))
+            except psycopg.errors.LockNotAvailable:
+                message = "another migration runner holds advisory lock 72707369: wait for it, then resume"
+                raise HeldBack(message) from None
+            if self._step == WAY_BACK:
+                self._keep_dumps_out(connection)
+
+    def _keep_dumps_out(self, connection: Connection) -> None:
+        """A way back must not meet a dump of ours, for which DROP CONSTRAINT would wait, and readers behind it.
+
+        Raises HeldBack when the dump has not ended within `give_up_after_s`.
+        """
+        deadline = time.monotonic() + self.give_up_after_s
+        interruption = self.target.server.interruption
+        for delay in full_jitter(first_ms=FIRST_DELAY_MS, most_ms=LONGEST_DELAY_MS, random=self.random):
+            row = connection.execute("select pg_try_advisory_lock(%s) as granted", (DUMP_LOCK,)).fetchone()
+            if row and row["granted"]:
+                return
+            if interruption.reason or time.monotonic() > deadline:
+                message = interruption.reason or "a backup of this database is being taken: resume when it has ended"
+                raise HeldBack(message)
+            interruption.wait(delay / 1000)
 
     def _attempt(self, work: _Work, attempt: int) -> None:
         """One transaction: settings, locks, statements, and the journal's row last, because its lock is shared."""
@@ -155,7 +250,7 @@ class OnlineExecutor:
         locks = self.order.arrange(work.locks)
         started = time.perf_counter()
         try:
-            with connection.transaction():
+            with self._watched(connection, work), connection.transaction():
                 self._take_locks(connection, work, locks, started)
                 for text in work.statements:
                     self._stay_within(connection, work, started)
@@ -164,9 +259,17 @@ class OnlineExecutor:
                 blocked = elapsed if work.blocks_writers else 0.0
                 event = work.event(attempt, elapsed, blocked)
                 entry = self.journal.append(connection, event)
+                points.reached("effect:executed")
         except psycopg.Error as error:
             raise self._explained(error, work) from error
+        points.reached("effect:committed")
         self.journal.publish(entry, event)
+
+    def _watched(self, connection: Connection, work: _Work) -> AbstractContextManager[None]:
+        """What is short must answer soon; what is long may be cancelled by an interruption."""
+        if work.statement_timeout_ms:
+            return within(connection, ANSWER_WITHIN_S + work.statement_timeout_ms / 1000)
+        return self.target.server.interruption.cancelling(connection)
 
     def _take_locks(self, connection: Connection, work: _Work, locks: tuple[Lock, ...], started: float) -> None:
         """Settings and locks. The second lock gets what the first left over, and never more than it should need."""
@@ -198,16 +301,17 @@ class OnlineExecutor:
     def _explained(self, error: psycopg.Error, work: _Work) -> Exception:
         """What an error means: try again, give up on this statement, or stop here."""
         code = error.sqlstate or ""
+        if is_lost(error):
+            return ConnectionLost(f"{work.id}: connection lost ({plain_line(error)})")
         ours = code == CANCELLED and "statement timeout" in str(error)
         if code in LOCK_ERRORS or ours:
             table = ", ".join(str(lock.table) for lock in work.locks)
             return LockUnavailable(plain_line(error), sqlstate=code, table=table)
         if code == CANCELLED:
-            return HeldBack(f"{work.id}: cancelled by an administrator; nothing of it was kept")
-        if not code or code.startswith(("08", "57P")):
-            return HeldBack(
-                f"{work.id}: connection lost ({plain_line(error)}); run again, the database tells how far it came"
-            )
+            why = self.target.server.interruption.reason or "cancelled by an administrator"
+            return HeldBack(f"{work.id}: {why}; nothing of it was kept")
+        if code.startswith(MENDABLE):
+            return HeldBack(f"{work.id}: {plain_line(error)}; nothing of it was kept, mend it and resume")
         return StatementRejected(plain_line(error), sqlstate=code)
 
     def _tell(self, work: _Work, attempt: int, error: LockUnavailable) -> None:
@@ -224,6 +328,15 @@ class OnlineExecutor:
             self.journal.record(NotificationQueued(topic="blocked", about=f"{work.id}: {blocker}"))
 
     def _blocker(self, work: _Work) -> str:
+        """Who stands in the way; finding it out must not end the run."""
+        try:
+            return self._find_blocker(work)
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise ConnectionLost(plain_line(error)) from error
+            return f"unknown ({plain_line(error)})"
+
+    def _find_blocker(self, work: _Work) -> str:
         modes = sorted({f"{mode.title().replace(' ', '')}Lock" for lock in work.locks for mode in CONFLICTS[lock.mode]})
         found = (
             self._open_connection()

@@ -113,6 +113,7 @@ def _mistakes(environment: Environment) -> Iterator[tuple[str, str, str]]:
 LEAST = {
     "lock_timeout_ms": 1,
     "give_up_after_s": 1,
+    "reconnect_within_s": 1,
     "validate_workers": 1,
     "approvals": 0,
     "evidence_max_age_hours": 0,

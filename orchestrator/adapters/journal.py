@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from orchestrator.adapters.ledger import Ledger
-from orchestrator.adapters.postgres import Connection
+import psycopg
+
+from orchestrator.adapters import events
+from orchestrator.adapters.interruption import Interruption
+from orchestrator.adapters.ledger_journal import LedgerJournal
+from orchestrator.adapters.postgres import Connection, plain_line
 from orchestrator.adapters.runs import FileJournal
-from orchestrator.core.journal import Entry, Event
+from orchestrator.adapters.target import Target
+from orchestrator.core.entry import Entry
+from orchestrator.core.journal import Event
+from orchestrator.core.outcome import CannotConnect, RunState, TargetLost
 from orchestrator.core.run import Run
 
 Listener = Callable[[Event, Run], None]
@@ -19,37 +26,81 @@ class RunJournal:
     """Records events, and tells the listeners of each that is on record."""
 
     file: FileJournal
+    interruption: Interruption = field(default_factory=Interruption)
     listeners: list[Listener] = field(default_factory=list)
-    ledger: Ledger | None = None
+    target: Target | None = None
+    ledger: LedgerJournal | None = None
 
     @property
     def run(self) -> Run:
         """The run so far."""
         return self.ledger.run if self.ledger else self.file.run
 
-    def open_ledger(self, connection: Connection, environment: str) -> None:
-        """Go on in the target's ledger, with everything that was recorded so far. Raises Refused."""
-        ledger = Ledger(connection=connection, folder=self.file.folder)
-        ledger.open(environment, self.file.entries)
-        self.ledger = ledger
-
     def record(self, event: Event) -> None:
-        """Append one event. Raises OrchestratorError when the ledger cannot be written."""
+        """Append one event. Raises JournalLost when the ledger cannot be written."""
         (self.ledger or self.file).record(event)
         self._tell(event)
 
+    def close(self, state: RunState, reason: str) -> None:
+        """Append the last event, which seals the chain."""
+        if self.ledger:
+            self._tell(self.ledger.close(state, reason)[1])
+        else:
+            self._tell(self.file.close(state, reason))
+
     def append(self, connection: Connection, event: Event) -> Entry:
         """Append one event inside the transaction of its effect; `publish` it after the commit."""
-        if self.ledger is None:
-            message = "an effect without an open ledger"
-            raise RuntimeError(message)
-        return self.ledger.append(connection, event)
+        return self._opened().append(connection, event)
 
     def publish(self, entry: Entry, event: Event) -> None:
         """Make a committed entry known."""
-        if self.ledger:
-            self.ledger.publish(entry)
+        self._opened().publish(entry)
         self._tell(event)
+
+    def recover(self, reason: str) -> None:
+        """After a lost connection: find the target again, and out how far the run came. Raises JournalLost."""
+        if self.ledger:
+            self._tell_all(self.ledger.refresh(reason))
+        elif self.target:
+            try:
+                connection, _ = self.target.again("journal", reason=reason)
+            except TargetLost as error:
+                # Nothing is on record in the target yet, so the run ends here as refused.
+                message = f"{self.target.server.environment}: {reason}, and it did not come back"
+                raise CannotConnect(message) from error
+            connection.close()
+
+    def stopping(self) -> str | None:
+        """Why the run should stop before anything new: interrupted, or asked to hold; None to go on."""
+        if self.interruption.reason is None and self.ledger is not None:
+            try:
+                self.heed(self.ledger.connection)
+            except psycopg.Error as error:
+                self.recover(plain_line(error))
+        return self.interruption.reason
+
+    def heed(self, connection: Connection) -> None:
+        """Look before a statement: the lease must be ours, and a request to hold is put on record.
+
+        Raises LeaseLost, psycopg.Error.
+        """
+        asked = self._opened().may_go_on(connection)
+        if asked is not None:
+            self.record(asked)
+            self._opened().heard()
+            self.interruption.ask(f"asked to hold by {asked.by} from {asked.host}: {asked.reason}", cancel=False)
+
+    def _opened(self) -> LedgerJournal:
+        if self.ledger is None:
+            message = "an effect without an open ledger"
+            raise RuntimeError(message)
+        return self.ledger
+
+    def _tell_all(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            event = events.decode(entry.kind, entry.data)
+            if event is not None:
+                self._tell(event)
 
     def _tell(self, event: Event) -> None:
         """Telling never breaks the work: a listener that fails (a closed pipe, a full disk) is not asked again."""

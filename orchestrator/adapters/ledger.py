@@ -1,106 +1,53 @@
-"""The ledger: schema `orchestrator` in the target database, and its copy under `runs/`."""
+"""The ledger: schema `orchestrator` in the target database; how it is made, upgraded and read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
 import psycopg
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
-from orchestrator.adapters import events
-from orchestrator.adapters.postgres import Connection, plain_line, plainly, statement
-from orchestrator.adapters.runs import JOURNAL, RunFolder
-from orchestrator.core.journal import Entry, Event
-from orchestrator.core.outcome import Refused
-from orchestrator.core.run import Run
+from orchestrator.adapters import points
+from orchestrator.adapters.postgres import Connection, is_lost, plain_line, plainly, statement
+from orchestrator.core.entry import Entry, Head
+from orchestrator.core.outcome import ConnectionLost, Refused
 
-VERSION = 1
+VERSIONS = ("ledger_1", "ledger_2")
+"""The SQL file that leads to each version from the one before."""
+
+VERSION = len(VERSIONS)
 
 RUN_LOCK = 0x0AC4E57A
 """Our session-level advisory lock on the target: one run at a time."""
 
-
-@dataclass(slots=True, kw_only=True)
-class Ledger:
-    """The journal of a run that changes its target: every event is in the database first, then in the copy."""
-
-    connection: Connection
-    folder: RunFolder
-    run: Run = field(init=False)
-    _uncopied: list[str] = field(init=False, default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Begin with nothing."""
-        self.run = Run(self.folder.run)
-
-    def open(self, environment: str, earlier: Sequence[Entry]) -> None:
-        """Install the ledger where there is none, and take over what was recorded before it was there.
-
-        Raises Refused for a ledger of a newer version or when it may not be created.
-        """
-        install(self.connection)
-        with plainly("opening the journal", reading=True), self.connection.transaction():
-            self.connection.execute(
-                "insert into orchestrator.run (id, environment, head_seq, head_hash) values (%s, %s, %s, %s)",
-                (self.run.id, environment, len(earlier), earlier[-1].hash),
-            )
-            with self.connection.cursor() as cursor:
-                cursor.executemany(
-                    "insert into orchestrator.event values (%s, %s, %s, %s, %s, %s::json, %s, %s)",
-                    [(e.run, e.seq, e.at, e.actor, e.kind, e.data, e.previous, e.hash) for e in earlier],
-                )
-        for entry in earlier:
-            events.take(self.run, entry)
-
-    def record(self, event: Event) -> None:
-        """Append one event in a transaction of its own."""
-        with plainly("writing the journal"):
-            entry = self.append(self.connection, event)
-        self.publish(entry)
-
-    def append(self, connection: Connection, event: Event) -> Entry:
-        """Append one event inside the caller's transaction; `publish` it after the commit."""
-        kind, data = events.encode(event)
-        row = connection.execute(
-            "select e.run, e.seq, e.at, e.actor, e.kind, e.data::text as data, e.previous, e.hash"
-            " from orchestrator.append(%s, %s, %s) e",
-            (self.run.id, kind, data),
-        ).fetchone()
-        return _entry(row)
-
-    def publish(self, entry: Entry) -> None:
-        """Copy a committed entry to disk and into the run that we show.
-
-        A copy that cannot be written waits for the next entry: the ledger has it, and the work goes on.
-        """
-        self._uncopied.append(events.to_line(entry))
-        events.take(self.run, entry)
-        with suppress(Refused):
-            while self._uncopied:
-                self.folder.append(JOURNAL, self._uncopied[0])
-                self._uncopied.pop(0)
+DUMP_LOCK = 0x0AC4E57B
+"""Shared by our dumps, alone for a way back: the two never overlap."""
 
 
 def install(connection: Connection) -> None:
-    """Create the ledger where there is none. Raises Refused."""
-    version = version_of(connection)
-    if version is None:
-        try:
-            with connection.transaction():
-                connection.execute(statement("ledger"))
-        except InsufficientPrivilege as error:
-            message = "schema orchestrator cannot be created: grant CREATE on the database to this role"
-            raise Refused(message) from error
-        except psycopg.Error as error:
-            message = f"the journal cannot be created in schema orchestrator: {plain_line(error)}"
-            raise Refused(message) from error
-    elif version > VERSION:
+    """Create the ledger where there is none, upgrade an older one; each in one transaction. Raises Refused."""
+    version = version_of(connection) or 0
+    if version > VERSION:
         message = f"the ledger in this database has version {version}, this program knows {VERSION}: use a newer one"
         raise Refused(message)
+    if version == VERSION:
+        return
+    points.reached("ledger:install")
+    try:
+        with connection.transaction():
+            for name in VERSIONS[version:]:
+                connection.execute(statement(name))
+    except InsufficientPrivilege as error:
+        todo = "upgraded: let its owner do it" if version else "created: grant CREATE on the database to this role"
+        message = f"schema orchestrator cannot be {todo}"
+        raise Refused(message) from error
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise ConnectionLost(plain_line(error)) from error
+        message = f"the journal cannot be created in schema orchestrator: {plain_line(error)}"
+        raise Refused(message) from error
+    points.reached("ledger:installed")
 
 
 def version_of(connection: Connection) -> int | None:
@@ -121,17 +68,45 @@ def run_ids(connection: Connection, environment: str | None = None) -> tuple[str
     return tuple(row["id"] for row in connection.execute(query, {"env": environment}))
 
 
-def entries(connection: Connection, run: str) -> Iterator[Entry]:
-    """The entries of one run."""
+def head(connection: Connection, run: str) -> Head | None:
+    """The end of a run's chain as the ledger keeps it, None for a run that it does not know. Raises psycopg.Error."""
+    if (version_of(connection) or 0) < VERSION:
+        return None
+    row = connection.execute(
+        "select head_seq as seq, head_hash as hash, environment, closed from orchestrator.run where id = %s", (run,)
+    ).fetchone()
+    return Head(**row) if row else None
+
+
+def open_runs(connection: Connection, environment: str) -> tuple[str, ...]:
+    """The runs of an environment that are not closed, oldest first; of an older ledger none that can go on."""
+    if (version_of(connection) or 0) < VERSION:
+        return ()
+    rows = connection.execute(
+        "select id from orchestrator.run where environment = %s and not closed order by id", (environment,)
+    )
+    return tuple(row["id"] for row in rows)
+
+
+def ask_to_hold(connection: Connection, run: str, *, reason: str, os_user: str, host: str) -> None:
+    """Leave a request that the run at work will hear. Raises psycopg.Error."""
+    connection.execute(
+        "insert into orchestrator.request (run, kind, os_user, host, reason) values (%s, 'hold', %s, %s, %s)",
+        (run, os_user, host, reason),
+    )
+
+
+def entries(connection: Connection, run: str, *, after: int = 0) -> Iterator[Entry]:
+    """The entries of one run, those after a number only."""
     if version_of(connection) is None:
         return
     rows = connection.execute(
         "select run, seq, at, actor, kind, data::text as data, previous, hash"
-        " from orchestrator.event where run = %s order by seq",
-        (run,),
+        " from orchestrator.event where run = %s and seq > %s order by seq",
+        (run, after),
     )
     for row in rows:
-        yield _entry(row)
+        yield Entry(**row)
 
 
 def alive(connection: Connection) -> frozenset[str]:
@@ -154,7 +129,3 @@ def take_run_lock(connection: Connection) -> str | None:
         return "another run"
     since = f"{holder['backend_start']:%Y-%m-%d %H:%M:%S} UTC"
     return f"{holder['application_name']} from {holder['client']} as {holder['usename']}, since {since}"
-
-
-def _entry(row: Any) -> Entry:
-    return Entry(**row)

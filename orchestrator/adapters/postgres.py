@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,8 +15,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
+from orchestrator.adapters.interruption import Interruption
 from orchestrator.core.inventory import Secret
-from orchestrator.core.outcome import CannotConnect, OrchestratorError, Refused
+from orchestrator.core.outcome import CannotConnect, ConnectionLost, OrchestratorError, Refused
 
 Connection = psycopg.Connection[DictRow]
 
@@ -39,6 +40,14 @@ SESSION: Mapping[str, str] = {
     "TimeZone": "UTC",
     "extra_float_digits": "1",
     "bytea_output": "hex",
+}
+
+KEEPALIVE: Mapping[str, int] = {
+    # A way that is dead is noticed within about 15 s, not after the two hours of most systems.
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
 }
 
 HINTS: tuple[tuple[str, str], ...] = (
@@ -69,6 +78,7 @@ class Server:
     run: str
     role: str | None = None
     read_only: bool = False
+    interruption: Interruption = field(default_factory=Interruption, compare=False)
 
     def parameters(self) -> dict[str, Any]:
         """The URL as libpq's parameters. Raises Refused when it cannot be parsed; the message never holds it."""
@@ -101,12 +111,16 @@ class Server:
         except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
             raise CannotConnect(self._explain(error)) from None
         self._settle(connection, reading=reading)
+        self.interruption.watch(connection)
         return connection
 
     @contextmanager
     def session(self, step: str, *, database: str | None = None, read_only: bool | None = None) -> Iterator[Connection]:
-        """A connection that is closed at the end of the block."""
-        with self.connect(step, database=database, read_only=read_only) as connection:
+        """A connection that is closed at the end of the block; what it does may be cancelled by an interruption."""
+        with (
+            self.connect(step, database=database, read_only=read_only) as connection,
+            self.interruption.cancelling(connection),
+        ):
             yield connection
 
     def bare(self, step: str) -> Connection:
@@ -130,6 +144,7 @@ class Server:
         changes: dict[str, Any] = {
             "options": " ".join(filter(None, options)),
             "connect_timeout": CONNECT_TIMEOUT_S,
+            **{name: value for name, value in KEEPALIVE.items() if name not in known},
             "application_name": f"orchestrator/{self.run}/{step}"[:APPLICATION_NAME_LIMIT],
         }
         changes |= {"dbname": database} if database else {}
@@ -149,6 +164,8 @@ class Server:
                 connection.execute("set idle_session_timeout = 0")
             if arrived and connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
                 connection.execute("set transaction_timeout = 0")
+            if arrived:
+                _notice_our_end(connection)
         except psycopg.Error as error:
             connection.close()
             raise CannotConnect(self._explain(error)) from None
@@ -169,6 +186,23 @@ class Server:
     def _scrubbed(self, text: str) -> str:
         password = self.parameters().get("password")
         return text.replace(str(password), "***") if password else text
+
+
+def _notice_our_end(connection: Connection) -> None:
+    """Let a long statement end soon after we are gone. Since 14; a server on an unfit system refuses the setting."""
+    with suppress(psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
+        connection.execute("set client_connection_check_interval = 5000")
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether an error means that the connection is gone, and not that the server said no.
+
+    Class 08, the shutdowns of class 57P, and 25P03/25P04, with which the server ends an idle session; libpq's own
+    complaints have no SQLSTATE.
+    """
+    code = error.sqlstate or ""
+    gone = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError)
+    return gone and (not code or code.startswith(("08", "57P", "25P03", "25P04")))
 
 
 def _escaped(value: str) -> str:
@@ -197,10 +231,12 @@ def statement(name: str) -> sql.SQL:
 def plainly(doing: str, *, reading: bool = False) -> Iterator[None]:
     """Turn what the server refuses inside the block into one line.
 
-    Raises OrchestratorError, or Refused when the block only reads and so leaves nothing begun.
+    Raises ConnectionLost, OrchestratorError, or Refused when the block only reads and so leaves nothing begun.
     """
     try:
         yield
     except psycopg.Error as error:
         message = f"{doing}: {plain_line(error)}"
+        if is_lost(error):
+            raise ConnectionLost(message) from error
         raise (Refused if reading else OrchestratorError)(message) from error

@@ -13,11 +13,11 @@ import psycopg
 
 from orchestrator.adapters.identity import Others
 from orchestrator.adapters.pooler import pooled
-from orchestrator.adapters.postgres import Connection, Server, plain_line, plainly, statement
+from orchestrator.adapters.postgres import Connection, Server, is_lost, plain_line, plainly, statement
 from orchestrator.core.checks import Answer, Row
 from orchestrator.core.contract import Contract
 from orchestrator.core.inventory import Backup
-from orchestrator.core.outcome import OrchestratorError
+from orchestrator.core.outcome import ConnectionLost, OrchestratorError
 
 PROBE_TIMEOUT_MS = 10_000
 
@@ -36,10 +36,7 @@ class Probes:
 
     def __enter__(self) -> Self:
         """Connect and look the tables up. Raises CannotConnect."""
-        self._connection = self.server.connect("preflight", read_only=True)
-        self._connection.execute(f"set statement_timeout = {PROBE_TIMEOUT_MS}".encode())
-        with plainly("looking the tables up", reading=True):
-            self._oids = self._tables(self._connection)
+        self._connect()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -48,24 +45,34 @@ class Probes:
             self._connection.close()
 
     def ask(self, probe: str) -> Answer:
-        """The rows of a probe, or why it could not be answered."""
+        """The rows of a probe, or why it could not be answered. Raises ConnectionLost; another try connects anew."""
         special: dict[str, Callable[[Connection], Iterable[Row]]] = {
             "identity": self.others.rows,
             "pooler": self._pooler,
             "encryption": self._encryption,
             "backup": self._backup,
         }
-        connection = self._connection
-        if connection is None:
-            return Answer(problem="not connected")
+        connection = self._connection or self._connect()
         try:
             if probe in special:
                 return Answer(rows=tuple(special[probe](connection)))
             return Answer(rows=tuple(connection.execute(statement(f"probes/{probe}"), self._oids).fetchall()))
         except psycopg.Error as error:
+            if is_lost(error):
+                self._connection = None
+                message = f"preflight: {plain_line(error)}"
+                raise ConnectionLost(message) from error
             return Answer(problem=f"could not be found out: {plain_line(error)}")
         except OrchestratorError as error:
             return Answer(problem=f"could not be found out: {error}")
+
+    def _connect(self) -> Connection:
+        connection = self.server.connect("preflight", read_only=True)
+        with plainly("looking the tables up", reading=True):
+            connection.execute(f"set statement_timeout = {PROBE_TIMEOUT_MS}".encode())
+            self._oids = self._tables(connection)
+        self._connection = connection
+        return connection
 
     def _tables(self, connection: Connection) -> dict[str, list[int]]:
         sides = [(each.table, "child") for each in self.contract.promised]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator.adapters import events
-from orchestrator.core.journal import Entry, Event, entry_hash
-from orchestrator.core.outcome import Refused
+from orchestrator.adapters import events, points
+from orchestrator.core.entry import Entry, entry_hash
+from orchestrator.core.journal import Event, RunFinished
+from orchestrator.core.outcome import Refused, RunState
 from orchestrator.core.ports import Orphans
 from orchestrator.core.run import Run
 
 JOURNAL = "journal.jsonl"
+LOST = "lost.jsonl"
 SAMPLES = "samples.jsonl"
 
 
@@ -51,10 +53,18 @@ class RunFolder:
         except OSError as error:
             message = f"{self.path / name}: cannot be written ({error.strerror})"
             raise Refused(message) from error
+        points.reached(f"file:{name}")
 
     def entries(self) -> Iterator[Entry]:
         """The copy of the journal, as far as it was written."""
-        path = self.path / JOURNAL
+        yield from self._read(JOURNAL)
+
+    def lost(self) -> Iterator[Entry]:
+        """Events that the ledger no longer had when it was found rewound; this machine kept them."""
+        yield from self._read(LOST)
+
+    def _read(self, name: str) -> Iterator[Entry]:
+        path = self.path / name
         if path.exists():
             try:
                 with path.open(encoding="utf-8") as file:
@@ -94,6 +104,44 @@ class Samples:
 
 
 @dataclass(slots=True, kw_only=True)
+class JournalCopy:
+    """The copy of a ledger's journal on this machine; what cannot be written now waits for the next entry."""
+
+    folder: RunFolder
+    _waiting: list[str] = field(init=False, default_factory=list)
+
+    def add(self, entry: Entry) -> None:
+        """Copy a committed entry. The ledger has it, so a full disk here does not stop the work."""
+        self._waiting.append(events.to_line(entry))
+        with suppress(Refused):
+            while self._waiting:
+                self.folder.append(JOURNAL, self._waiting[0])
+                self._waiting.pop(0)
+
+    def rebuild(self, entries: Iterable[Entry], lost: Iterable[Entry] = ()) -> None:
+        """Make the copy anew from the ledger, in one step; events that the ledger lost are kept beside it.
+
+        Raises Refused when the folder cannot be written.
+        """
+        for entry in lost:
+            self.folder.append(LOST, events.to_line(entry))
+        path = self.folder.file(JOURNAL)
+        fresh = path.with_suffix(".new")
+        try:
+            with fresh.open("w", encoding="utf-8") as file:
+                file.writelines(events.to_line(entry) + "\n" for entry in entries)
+                file.flush()
+                os.fsync(file.fileno())
+            points.reached("copy:rebuilt")
+            fresh.rename(path)
+        except OSError as error:
+            message = f"{path}: cannot be written ({error.strerror})"
+            raise Refused(message) from error
+        points.reached("copy:replaced")
+        self._waiting.clear()
+
+
+@dataclass(slots=True, kw_only=True)
 class FileJournal:
     """The journal of a run that has no ledger: refused before the first change, a dry run, or a task that reads."""
 
@@ -125,6 +173,12 @@ class FileJournal:
         self.folder.append(JOURNAL, events.to_line(entry))
         self.entries.append(entry)
         events.take(self.run, entry)
+
+    def close(self, state: RunState, reason: str) -> RunFinished:
+        """Append the last event, which seals the chain."""
+        last = RunFinished(state=state, reason=reason, events=self.run.count, head=self.run.head)
+        self.record(last)
+        return last
 
 
 def all_runs(root: Path) -> Iterator[RunFolder]:

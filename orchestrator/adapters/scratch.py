@@ -18,6 +18,7 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
+from orchestrator.adapters import points
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.postgres import Connection, Server, plain_line, statement
 from orchestrator.adapters.programs import Installation, ProgramsMissing, installations
@@ -105,7 +106,9 @@ class ServerScratch:
             with self._explained(), self.server.session(_STEP, read_only=False) as connection:
                 _refuse_missing(connection, like)
                 _create(connection, name, like)
+                points.reached("scratch:created")
                 _sign(connection, name, self.server.run)
+            points.reached("scratch:signed")
             yield elsewhere(self.server, name)
         except BaseException:
             with suppress(OrchestratorError):  # what stopped us is what has to be told

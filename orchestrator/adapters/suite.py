@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from orchestrator.adapters.postgres import Connection, Server, plain_line
+from orchestrator.adapters.postgres import Connection, Server, is_lost, plain_line
 from orchestrator.adapters.runbooks import SuiteCheck
 from orchestrator.core.checks import Finding
+from orchestrator.core.outcome import ConnectionLost
 
 CHECK_TIMEOUT_MS = 300_000
 
@@ -56,6 +57,9 @@ class CheckSuite:
                 connection.execute(sql.SQL("do {}").format(sql.Literal(body)))
                 row = connection.execute("select current_setting('orchestrator.answer')::jsonb as answer").fetchone()
         except psycopg.Error as error:
+            if is_lost(error):
+                message = f"check {check.id}: {plain_line(error)}"
+                raise ConnectionLost(message) from error
             return _finding(check, "unknown", f"could not be found out: {plain_line(error)}")
         return _judged(check, row["answer"] if row else {})
 

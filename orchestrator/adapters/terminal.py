@@ -214,4 +214,6 @@ def safety(summary: Summary) -> str:
     if not summary.statements:
         return "nothing was changed"
     told = f"{len(summary.statements)} statements took effect, each is on record"
-    return told if summary.holding == summary.promised else f"{told}; another deploy does what is left"
+    if summary.holding == summary.promised:
+        return told
+    return f"{told}; {'resume goes on from there' if summary.state == 'held' else 'another deploy does what is left'}"

@@ -24,9 +24,9 @@ from orchestrator.core.answers import (
 )
 from orchestrator.core.audit import countable
 from orchestrator.core.checks import Finding
+from orchestrator.core.entry import Entry
 from orchestrator.core.grants import grants
 from orchestrator.core.inventory import Environment
-from orchestrator.core.journal import Entry
 from orchestrator.core.matching import match_all
 from orchestrator.core.outcome import (
     EXIT_DONE,

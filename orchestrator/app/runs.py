@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 
 from jinja2 import TemplateError
 
@@ -16,17 +15,18 @@ from orchestrator.adapters import ledger
 from orchestrator.adapters.execution import OnlineExecutor
 from orchestrator.adapters.identity import identify
 from orchestrator.adapters.journal import RunJournal
-from orchestrator.adapters.pooler import pooled
-from orchestrator.adapters.postgres import Connection
+from orchestrator.adapters.postgres import Connection, plainly
+from orchestrator.adapters.processes import host_name, os_user
 from orchestrator.adapters.render import report
 from orchestrator.adapters.runs import RunFolder
-from orchestrator.app.site import Request, Site, host_name, open_site, os_user
+from orchestrator.adapters.target import Target
+from orchestrator.app.at_work import AtWork, at_work
+from orchestrator.app.site import Request, Site, open_site
 from orchestrator.app.work import Work, find_work
 from orchestrator.core.answers import Document, run_document
 from orchestrator.core.journal import (
     NotificationQueued,
     PlanRecorded,
-    RunFinished,
     RunStarted,
     StepFinished,
     StepStarted,
@@ -35,10 +35,14 @@ from orchestrator.core.journal import (
 )
 from orchestrator.core.outcome import (
     EXIT_CODES,
+    CannotConnect,
+    ConnectionLost,
     Done,
     Failed,
     Held,
     HeldBack,
+    JournalLost,
+    OpenRun,
     OrchestratorError,
     Refused,
     RunState,
@@ -47,7 +51,7 @@ from orchestrator.core.outcome import (
 from orchestrator.core.ports import Step
 from orchestrator.core.summary import Summary, summarize
 from orchestrator.core.verdict import Word
-from orchestrator.engine.conductor import Conductor
+from orchestrator.engine.conductor import ATTEMPTS, Conductor
 from orchestrator.engine.walk_back import WalkBack
 from orchestrator.steps.apply import Apply
 
@@ -77,27 +81,30 @@ def deploy(request: Request, *, yes: bool, until: str | None, confirm: Callable[
             raise Refused(message)
         if request.dry_run:
             return _dry_run(site, steps[: steps.index(until) + 1] if until else steps, stack)
-        _confirm(site, yes=yes, confirm=confirm)
-        connection = stack.enter_context(site.server.session("journal"))
-        _take_lock(connection, site)
-        return _deploy(site, steps, until, connection, stack)
+        confirmed(site, yes=yes, confirm=confirm)
+        with at_work(site) as work:
+            refuse_open_run(site, work.connection)
+            journal = work.new_journal()
+            begin(site, journal, work.connection, task="deploy", steps=steps, until=until)
+            return carry_out(work, journal, steps, until=until, stack=stack)
 
 
 def rollback(request: Request, *, run: str | None, yes: bool, confirm: Callable[[str], bool]) -> Answer:
     """Walk back what a run added, as a run of its own. Raises OrchestratorError before it has begun."""
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=False)
-        _confirm(site, yes=yes, confirm=confirm)
-        connection = stack.enter_context(site.server.session("journal"))
-        _take_lock(connection, site)
-        work = find_work(connection, run, site.environment.name)
-        journal = site.file_journal()
-        begin(site, journal, connection, task="rollback", steps=("rollback",), rolls_back=work.run.id)
-        journal.open_ledger(connection, site.environment.name)
-        if work.run.plan:
-            journal.record(PlanRecorded(plan=work.run.plan))
-        _walk(site, journal, work)
-        return _finish(site, journal)
+        confirmed(site, yes=yes, confirm=confirm)
+        with at_work(site) as work:
+            found = find_work(work.connection, run, site.environment.name)
+            refuse_open_run(site, work.connection, but=found.run.id)
+            journal = work.new_journal()
+            begin(site, journal, work.connection, task="rollback", steps=("rollback",), rolls_back=found.run.id)
+            work.open_ledger(journal)
+            if not found.run.closed:
+                work.abandon(found.run.id, f"walked back by run {site.run}")
+            if found.run.plan:
+                journal.record(PlanRecorded(plan=found.run.plan))
+            return walk(work, journal, found)
 
 
 def write_reports(folder: RunFolder, summary: Summary) -> str:
@@ -109,23 +116,24 @@ def write_reports(folder: RunFolder, summary: Summary) -> str:
     return str(folder.path / REPORTS["html"])
 
 
-def _confirm(site: Site, *, yes: bool, confirm: Callable[[str], bool]) -> None:
+def confirmed(site: Site, *, yes: bool, confirm: Callable[[str], bool]) -> None:
     """A production run asks for the environment's name. Raises Refused."""
     if site.environment.is_production and not yes and not confirm(site.environment.name):
         message = f"not confirmed: type {site.environment.name} when asked, or give --yes"
         raise Refused(message)
 
 
-def _take_lock(connection: Connection, site: Site) -> None:
-    """One run at a time. Behind a transaction pooler the lock would stay with a session that nobody owns."""
-    found = pooled(site.server, connection)
-    if found is not None:
-        message = f"{site.environment.name}: a transaction pooler is in between ({found}): connect to the server itself"
-        raise Refused(message)
-    holder = ledger.take_run_lock(connection)
-    if holder is not None:
-        message = f"{site.environment.name}: another run is at work: {holder}; wait until it has ended"
-        raise Refused(message)
+def refuse_open_run(site: Site, connection: Connection, *, but: str | None = None) -> None:
+    """A run that is held or was interrupted is gone on with, or closed, before another begins. Raises OpenRun."""
+    with plainly("reading the journal in schema orchestrator", reading=True):
+        others = [name for name in ledger.open_runs(connection, site.environment.name) if name != but]
+    if others:
+        name = site.environment.name
+        message = (
+            f"{name}: run {others[-1]} was held or interrupted: invoke resume --env {name} goes on with it,"
+            f' invoke resume --env {name} --abandon "why" closes it'
+        )
+        raise OpenRun(message)
 
 
 def begin(
@@ -156,6 +164,7 @@ def begin(
             rolls_back=rolls_back,
             lock_budget_ms=site.environment.policy.lock_timeout_ms,
             options=_options(site.request, until),
+            definition=site.definition(),
         )
     )
     journal.record(NotificationQueued(topic="started", about=task))
@@ -174,26 +183,28 @@ def _options(request: Request, until: str | None) -> Mapping[str, str]:
     return {key: value for key, value in told.items() if value}
 
 
-def _deploy(site: Site, names: tuple[str, ...], until: str | None, connection: Connection, stack: ExitStack) -> Answer:
-    journal = site.file_journal()
-    begin(site, journal, connection, task="deploy", steps=names, until=until)
+def carry_out(
+    work: AtWork, journal: RunJournal, names: tuple[str, ...], *, until: str | None, stack: ExitStack
+) -> Answer:
+    """Conduct the steps, from the first or from where the journal says that the run stands."""
     conductor = Conductor(
-        steps=_steps(site, journal, stack),
+        steps=_steps(work.site, journal, work.target, stack),
         recorder=journal,
-        opened=lambda: journal.open_ledger(connection, site.environment.name),
-        walk_back=partial(_walk_own, site, journal),
-        auto_rollback=site.environment.policy.auto_rollback,
+        opened=lambda: None if journal.ledger else work.open_ledger(journal),
+        walk_back=lambda: _walk_own(work, journal),
+        auto_rollback=work.site.environment.policy.auto_rollback,
     )
     conductor.conduct(names, until=until)
-    return _finish(site, journal)
+    return _finish(work.site, journal)
 
 
 def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
     journal = site.file_journal()
     with site.server.session("dry-run") as connection:
         begin(site, journal, connection, task="deploy", steps=names)
+        target = Target(server=site.server, identity=identify(connection), within_s=0)
     conductor = Conductor(
-        steps=_steps(site, journal, stack),
+        steps=_steps(site, journal, target, stack),
         recorder=journal,
         opened=lambda: None,
         walk_back=lambda: None,
@@ -203,65 +214,81 @@ def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
     return _finish(site, journal)
 
 
-def _steps(site: Site, journal: RunJournal, stack: ExitStack) -> dict[str, Step]:
+def _steps(site: Site, journal: RunJournal, target: Target, stack: ExitStack) -> dict[str, Step]:
     probes = stack.enter_context(site.probes())
+    executor = _executor(site, journal, target)
     return {
         "preflight": site.preflight(probes),
         "plan": site.plan_step(),
         "audit": site.audit(),
         "backup": site.backup(),
-        "apply": Apply(executor=_executor(site, journal), catalog=site.catalog("apply"), contract=site.contract),
+        "apply": Apply(executor=executor, catalog=site.catalog("apply"), contract=site.contract),
         "validate": site.validate(dry=site.request.dry_run),
     }
 
 
-def _executor(site: Site, journal: RunJournal) -> OnlineExecutor:
+def _executor(site: Site, journal: RunJournal, target: Target) -> OnlineExecutor:
     policy = site.environment.policy
     return OnlineExecutor(
-        server=site.server,
+        target=target,
         journal=journal,
         budget_ms=policy.lock_timeout_ms,
         give_up_after_s=policy.give_up_after_s,
     )
 
 
-def _walk_back(site: Site, journal: RunJournal) -> WalkBack:
+def _walk_back(work: AtWork, journal: RunJournal) -> WalkBack:
     return WalkBack(
-        executor=_executor(site, journal),
-        catalog=site.catalog("rollback"),
-        contract=site.contract,
+        executor=_executor(work.site, journal, work.target),
+        catalog=work.site.catalog("rollback"),
+        contract=work.site.contract,
         recorder=journal,
     )
 
 
-def _walk_own(site: Site, journal: RunJournal) -> None:
+def _walk_own(work: AtWork, journal: RunJournal) -> None:
     """The way back of a run that failed, within the run."""
-    _walk_back(site, journal).walk(journal.run)
+    _walk_back(work, journal).walk(journal.run)
 
 
-def _walk(site: Site, journal: RunJournal, work: Work) -> None:
+def walk(work: AtWork, journal: RunJournal, found: Work) -> Answer:
     """The one step of a rollback run, and its verdict."""
     journal.record(StepStarted(step="rollback"))
     began = time.perf_counter()
-    outcome = _walked(site, journal, work)
+    outcome = _walked(work, journal, found)
     elapsed = round((time.perf_counter() - began) * 1000, 3)
     journal.record(StepFinished(step="rollback", state=outcome.state, note=outcome.note, duration_ms=elapsed))
     word, state = ENDINGS[outcome.state]
     reason = "" if isinstance(outcome, Done) else outcome.note
     journal.record(VerdictGiven(gate="rollback", word=word, reasons=(reason,) if reason else ()))
     journal.record(NotificationQueued(topic="finished", about=state))
-    journal.record(RunFinished(state=state, reason=reason))
+    journal.close(state, reason)
+    return _finish(work.site, journal)
 
 
-def _walked(site: Site, journal: RunJournal, work: Work) -> Done | Held | Failed:
-    try:
-        walked = _walk_back(site, journal).walk(work.run, undone=work.undone, again=work.again)
-    except HeldBack as error:
-        return Held(note=str(error))
-    except OrchestratorError as error:
-        return Failed(note=str(error))
+def _walked(work: AtWork, journal: RunJournal, found: Work) -> Done | Held | Failed:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _walk_once(work, journal, found)
+        except JournalLost:
+            raise
+        except (ConnectionLost, CannotConnect) as error:
+            stop = journal.stopping()
+            if stop or attempt == ATTEMPTS:
+                return Held(note=stop or str(error))
+            journal.recover(str(error))
+        except HeldBack as error:
+            return Held(note=str(error))
+        except OrchestratorError as error:
+            stop = journal.stopping()
+            return Held(note=stop) if stop else Failed(note=str(error))
+    raise AssertionError  # the last attempt returns
+
+
+def _walk_once(work: AtWork, journal: RunJournal, found: Work) -> Done | Failed:
+    walked = _walk_back(work, journal).walk(found.run, undone=found.undone, again=found.again)
     # What stands is told by the catalog of now, not by the plan of then.
-    journal.record(PlanRecorded(plan=site.make_plan(site.catalog("rollback").catalog())))
+    journal.record(PlanRecorded(plan=work.site.make_plan(work.site.catalog("rollback").catalog())))
     count = len(journal.run.undone)
     if walked.differences:
         return Failed(note=f"{count} statements walked back, but the catalog differs from before run {walked.of}")

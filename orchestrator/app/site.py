@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import secrets
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,13 +17,15 @@ from orchestrator.adapters.backup import DumpBackup, ExternalBackup
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.identity import Others
+from orchestrator.adapters.interruption import Interruption
 from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.inventory import environment_names, load_environment, resolve
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.log import RunLog
 from orchestrator.adapters.orphans import OrphanQueries, TenantQueries
-from orchestrator.adapters.postgres import Server
+from orchestrator.adapters.postgres import Connection, Server
 from orchestrator.adapters.probes import Probes
+from orchestrator.adapters.processes import os_user
 from orchestrator.adapters.programs import dump_installation
 from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
 from orchestrator.adapters.runs import FileJournal, RunFolder, Samples
@@ -41,6 +40,8 @@ from orchestrator.core.outcome import OrchestratorError, Refused
 from orchestrator.core.plan import Plan, make_plan
 from orchestrator.core.ports import Orphans
 from orchestrator.core.preflight import CHECKS
+from orchestrator.core.resumption import definition
+from orchestrator.core.run import Run
 from orchestrator.steps.audit import Audit
 from orchestrator.steps.backup import TakeBackup
 from orchestrator.steps.plan import MakePlan
@@ -107,10 +108,32 @@ class Site:
         """The reader of this database's catalog."""
         return DatabaseCatalog(server=self.server, step=step)
 
-    def file_journal(self) -> RunJournal:
-        """A journal that has no ledger yet."""
-        journal = FileJournal(folder=self.run_folder, actor=os_user(), clock=lambda: datetime.now(UTC))
-        return RunJournal(file=journal, listeners=[self.screen.listen, RunLog(self.run_folder).listen])
+    @property
+    def interruption(self) -> Interruption:
+        """Whether somebody asked this run to stop."""
+        return self.server.interruption
+
+    def file_journal(self, connection: Connection | None = None) -> RunJournal:
+        """A journal that has no ledger yet; with a connection its events carry the server's time and its role."""
+        ahead, actor = _server_clock(connection) if connection else (timedelta(), os_user())
+        journal = FileJournal(folder=self.run_folder, actor=actor, clock=lambda: datetime.now(UTC) + ahead)
+        return RunJournal(
+            file=journal,
+            interruption=self.interruption,
+            listeners=[self.screen.listen, RunLog(self.run_folder).listen],
+        )
+
+    def taking_up(self, run: Run) -> Site:
+        """The same site for a run that began before, with the options that it began with."""
+        options = run.started.options if run.started else {}
+        only = tuple(filter(None, options.get("only", "").split(",")))
+        server = replace(self.server, run=run.id)
+        return replace(self, run=run.id, server=server, request=replace(self.request, only=only))
+
+    def definition(self) -> tuple[str, ...]:
+        """What the runbook says to do, line by line, as a run keeps it from its beginning."""
+        checks = ((each.id, each.sql) for each in self.folder.checks)
+        return definition(self.folder.runbook.steps, self.folder.contract, checks)
 
     def scratch(self) -> ServerScratch | EmbeddedScratch:
         """Where copies live."""
@@ -241,19 +264,6 @@ def embedded_cluster(inventory: Path, name: str) -> Cluster:
     return Cluster(directory=inventory.absolute().parent / ".embedded" / name)
 
 
-def os_user() -> str:
-    """Who runs this program, as the operating system says."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
-
-
-def host_name() -> str:
-    """Where this program runs."""
-    return socket.gethostname()
-
-
 def open_site(request: Request, stack: ExitStack, *, read_only: bool) -> Site:
     """Everything that a task needs, with the server known to answer. Raises Refused and CannotConnect."""
     environment = load_environment(request.inventory, request.env)
@@ -277,6 +287,12 @@ def open_site(request: Request, stack: ExitStack, *, read_only: bool) -> Site:
         server=server,
         stack=stack,
     )
+
+
+def _server_clock(connection: Connection) -> tuple[timedelta, str]:
+    """How far the server's clock is ahead of ours, and the role that we are there."""
+    row = connection.execute("select clock_timestamp() as now, session_user as role").fetchone() or {}
+    return row["now"] - datetime.now(UTC), row["role"]
 
 
 def _known_only(only: tuple[str, ...], contract: Contract) -> None:

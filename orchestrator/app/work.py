@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.adapters import events, ledger
-from orchestrator.adapters.postgres import Connection
+from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.core.outcome import Refused
 from orchestrator.core.run import Run
 from orchestrator.engine.walk_back import due_back
@@ -29,9 +29,7 @@ class Work:
 
 def find_work(connection: Connection, run: str | None, environment: str) -> Work:
     """The run to walk back, by default the environment's last with anything left. Raises Refused when there is none."""
-    works = works_of(
-        [events.fold_entries(name, ledger.entries(connection, name)) for name in ledger.run_ids(connection)]
-    )
+    works = _all_works(connection)
     if run is None:
         for work in reversed(works):
             if work.left and work.run.started and work.run.started.environment == environment:
@@ -46,6 +44,21 @@ def find_work(connection: Connection, run: str | None, environment: str) -> Work
         message = f"run {run} has nothing left to walk back"
         raise Refused(message)
     return found
+
+
+def work_of(connection: Connection, run: str) -> Work:
+    """The run that a rollback goes on with, even when nothing is left of it. Raises Refused."""
+    found = next((work for work in _all_works(connection) if work.run.id == run), None)
+    if found is None:
+        message = f"run {run} is not in this database's ledger; invoke history shows the runs"
+        raise Refused(message)
+    return found
+
+
+def _all_works(connection: Connection) -> list[Work]:
+    with plainly("reading the journal in schema orchestrator", reading=True):
+        names = ledger.run_ids(connection)
+        return works_of([events.fold_entries(name, ledger.entries(connection, name)) for name in names])
 
 
 def works_of(runs: Sequence[Run]) -> list[Work]:

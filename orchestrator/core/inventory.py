@@ -130,6 +130,7 @@ class Policy:
     approvals: int = 0
     evidence_max_age_hours: int = 336
     give_up_after_s: int = 1800
+    reconnect_within_s: int = 60
     auto_rollback: Literal["failure", "never", "any"] = "failure"
     create_missing_indexes: bool = False
     terminate_blockers: tuple[str, ...] = ()

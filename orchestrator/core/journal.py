@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from hashlib import sha256
 from typing import Literal
 
 from orchestrator.core.checks import Finding
@@ -15,9 +13,6 @@ from orchestrator.core.plan import Plan
 from orchestrator.core.verdict import Word
 
 Task = Literal["deploy", "rollback", "preflight", "audit", "backup", "validate", "rehearse"]
-
-GENESIS = "0" * 64
-"""What stands in place of the previous hash in a journal's first event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +43,59 @@ class RunStarted:
     rolls_back: str | None = None
     lock_budget_ms: int = 100
     options: Mapping[str, str] = field(default_factory=dict)
+    definition: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerOpened:
+    """From here on every event is in the target's ledger first; `token` is the lease that this process writes under."""
+
+    version: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed:
+    """A run that was held or interrupted goes on, perhaps on another machine, under a lease of its own."""
+
+    initiator: str
+    os_user: str
+    host: str
+    version: str
+    target: Identity
+    token: int
+    after: RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldAsked:
+    """Somebody asked the run to stop after the current statement."""
+
+    by: str
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionRestored:
+    """The target was lost and found again: the same database. The time is in ms."""
+
+    reason: str
+    after_ms: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRewound:
+    """Events are gone from the ledger, as after a failover or a restore: those after event `after` of run `run`.
+
+    `lost` holds their hashes, as far as this machine kept them.
+    """
+
+    after: int
+    lost: tuple[str, ...]
+    reason: str
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +259,18 @@ class UndoPassedOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WalkBackBegan:
+    """From here on the run goes backwards, whoever takes it up: what of run `of` stands is walked back.
+
+    `state` and `reason` are how the run ends afterwards.
+    """
+
+    of: str
+    state: RunState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WalkedBack:
     """The way back ended: whether the catalog is what it was before, and what differs if not."""
 
@@ -230,14 +290,24 @@ class NotificationQueued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished:
-    """A run ended."""
+    """A run ended; held is the only end from which it can go on.
+
+    `events` is the number of events before this one and `head` the hash of the last of them.
+    """
 
     state: RunState
     reason: str = ""
+    events: int = 0
+    head: str = ""
 
 
 Event = (
     RunStarted
+    | LedgerOpened
+    | RunResumed
+    | HoldAsked
+    | ConnectionRestored
+    | LedgerRewound
     | StepStarted
     | StepFinished
     | FindingsRecorded
@@ -252,6 +322,7 @@ Event = (
     | StatementUndone
     | KeyRestored
     | UndoPassedOver
+    | WalkBackBegan
     | WalkedBack
     | NotificationQueued
     | RunFinished
@@ -265,28 +336,3 @@ def kind_of(event: type[Event] | Event) -> str:
 
 
 EVENT_TYPES: Mapping[str, type[Event]] = {kind_of(each): each for each in Event.__args__}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """An event as the ledger keeps it; `data` is the exact text that was hashed."""
-
-    run: str
-    seq: int
-    at: datetime
-    actor: str
-    kind: str
-    data: str
-    previous: str
-    hash: str
-
-
-def entry_hash(*, previous: str, run: str, seq: int, at: datetime, actor: str, kind: str, data: str) -> str:
-    """The hash that ties an event to the one before; the ledger's SQL function computes the same."""
-    text = "\n".join((previous, run, str(seq), timestamp(at), actor, kind, data))
-    return sha256(text.encode()).hexdigest()
-
-
-def timestamp(at: datetime) -> str:
-    """UTC with microseconds, as the ledger writes it."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -52,8 +52,36 @@ class BadDocument(Refused):
         super().__init__(f"{place}: {problem}" + (f" ({remedy})" if remedy else ""))
 
 
+class OpenRun(Refused):
+    """An earlier run of this environment can still go on; it has to be resumed or abandoned first."""
+
+
 class CannotConnect(Refused):
     """The database was not reached; the line says which one and why, never the password."""
+
+
+class ConnectionLost(OrchestratorError):
+    """The connection to the target broke in the middle of something; what only reads may be asked again."""
+
+
+class JournalLost(OrchestratorError):
+    """The run can no longer write its journal, so it stops where it is; what took effect is on record."""
+
+
+class TargetLost(JournalLost):
+    """The target did not answer within the time that the policy gives it; `resume` goes on."""
+
+    exit_code: ClassVar[int] = EXIT_HELD
+
+
+class LeaseLost(JournalLost):
+    """Another process has taken this run's place; this one must not do anything more."""
+
+    exit_code: ClassVar[int] = EXIT_HELD
+
+
+class TargetChanged(JournalLost):
+    """What answers at the target's address is another database than the one this run began on."""
 
 
 class LockUnavailable(OrchestratorError):

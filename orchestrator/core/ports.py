@@ -11,7 +11,7 @@ from orchestrator.core.catalog import Catalog
 from orchestrator.core.checks import Answer, Finding
 from orchestrator.core.contract import Relation
 from orchestrator.core.journal import BackupProved, Event, OrphansCounted
-from orchestrator.core.outcome import Outcome
+from orchestrator.core.outcome import Outcome, RunState
 from orchestrator.core.plan import Statement
 from orchestrator.core.run import Run
 from orchestrator.core.timeline import StepName
@@ -25,7 +25,16 @@ class Recorder(Protocol):
         """The run so far."""
 
     def record(self, event: Event) -> None:
-        """Append one event."""
+        """Append one event. Raises JournalLost when the run can go on no more."""
+
+    def close(self, state: RunState, reason: str) -> None:
+        """Append the last event, which seals the chain; raises like record."""
+
+    def recover(self, reason: str) -> None:
+        """After a lost connection: find the target again, and out how far the run came. Raises JournalLost."""
+
+    def stopping(self) -> str | None:
+        """Why the run should stop before anything new: interrupted, or asked to hold; None to go on."""
 
 
 class CatalogReader(Protocol):
@@ -126,6 +135,9 @@ class BackupTool(Protocol):
 
     def take(self) -> BackupProved:
         """A proved backup. Raises OrchestratorError when it could not be taken or proved."""
+
+    def missing(self, proved: BackupProved) -> str | None:
+        """Why a backup that was proved before cannot be relied upon from here; None when it is as it was."""
 
 
 class SuiteRunner(Protocol):

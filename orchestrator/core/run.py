@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.core.checks import Finding
+from orchestrator.core.entry import GENESIS
 from orchestrator.core.journal import (
-    GENESIS,
     BackupProved,
     CatalogRecorded,
+    ConnectionRestored,
     Event,
     FindingsRecorded,
+    HoldAsked,
+    KeyRestored,
+    LedgerOpened,
+    LedgerRewound,
     LockAttemptFailed,
     OrphansCounted,
     PlanRecorded,
     RunFinished,
+    RunResumed,
     RunStarted,
     StatementDone,
     StatementFailed,
@@ -25,6 +32,7 @@ from orchestrator.core.journal import (
     StepStarted,
     UndoPassedOver,
     VerdictGiven,
+    WalkBackBegan,
     WalkedBack,
 )
 from orchestrator.core.outcome import StepState
@@ -63,7 +71,14 @@ class Run:
     failures: dict[str, StatementFailed] = field(default_factory=dict)
     undone: dict[str, StatementUndone] = field(default_factory=dict)
     passed_over: list[UndoPassedOver] = field(default_factory=list)
+    restored: Counter[str] = field(default_factory=Counter)
+    walking: WalkBackBegan | None = None
     walked_back: WalkedBack | None = None
+    resumed: list[RunResumed] = field(default_factory=list)
+    holds: list[HoldAsked] = field(default_factory=list)
+    reconnections: list[ConnectionRestored] = field(default_factory=list)
+    rewinds: list[LedgerRewound] = field(default_factory=list)
+    in_ledger: bool = False
     head: str = GENESIS
     count: int = 0
 
@@ -71,6 +86,11 @@ class Run:
     def changed(self) -> bool:
         """Whether this run changed the target."""
         return bool(self.done or self.undone)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended for good; a run that is held can go on."""
+        return self.finished is not None and self.finished.state != "held"
 
     @property
     def all_findings(self) -> tuple[Finding, ...]:
@@ -108,29 +128,51 @@ class Run:
                 self.plan = event.plan
             case CatalogRecorded():
                 self.catalogs[event.moment] = event
-            case OrphansCounted():
-                self.orphans[event.relation, event.moment] = event
             case RunFinished():
                 self.finished, self.finished_at = event, at
+            case RunResumed():
+                self.resumed.append(event)
+                self.finished, self.finished_at = None, None
             case _:
                 self._see_work(event)
+                self._see_trouble(event)
 
     def _see_work(self, event: Event) -> None:
         match event:
+            case OrphansCounted():
+                self.orphans[event.relation, event.moment] = event
             case BackupProved():
                 self.backup = event
-            case LockAttemptFailed():
-                self.lock_failures.append(event)
             case StatementDone():
                 self.done[event.id] = event
+                self.failures.pop(event.id, None)
             case StatementFailed():
                 self.failures[event.id] = event
             case StatementUndone():
                 self.undone[event.id] = event
+            case KeyRestored():
+                self.restored[event.id] += 1
             case UndoPassedOver():
                 self.passed_over.append(event)
+            case WalkBackBegan():
+                self.walking = event
             case WalkedBack():
                 self.walked_back = event
+            case _:
+                return
+
+    def _see_trouble(self, event: Event) -> None:
+        match event:
+            case LockAttemptFailed():
+                self.lock_failures.append(event)
+            case LedgerOpened():
+                self.in_ledger = True
+            case HoldAsked():
+                self.holds.append(event)
+            case ConnectionRestored():
+                self.reconnections.append(event)
+            case LedgerRewound():
+                self.rewinds.append(event)
             case _:
                 return
 

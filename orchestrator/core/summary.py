@@ -167,7 +167,10 @@ def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -
     yield from (record.remedy for record in run.steps.values() if record.remedy)
     if any(row.orphans for row in relations):
         yield "repair the orphans (a query stands beside each relation), then deploy again: only what is left is done"
-    if state in {"refused", "held", "interrupted"}:
+    if state in {"held", "interrupted"} and run.in_ledger:
+        yield f"invoke resume {where}"
+        yield f'to give it up: invoke resume {where} --abandon "why"'
+    elif state in {"refused", "held", "interrupted"}:
         yield f"invoke {started.task} {where}"
     if state == "failed" and started.task == "deploy" and run.standing and not run.rolled_back:
         yield f"invoke rollback {where} --run {run.id}"

@@ -6,11 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.core.journal import NotificationQueued, RunFinished, StepFinished, StepStarted, VerdictGiven
+from orchestrator.core.journal import NotificationQueued, StepFinished, StepStarted, VerdictGiven, WalkBackBegan
 from orchestrator.core.outcome import (
+    CannotConnect,
+    ConnectionLost,
+    Done,
     Failed,
     Held,
     HeldBack,
+    JournalLost,
     OrchestratorError,
     Outcome,
     RunState,
@@ -18,6 +22,11 @@ from orchestrator.core.outcome import (
 )
 from orchestrator.core.ports import Recorder, Step
 from orchestrator.core.verdict import Verdict, judge
+
+ATTEMPTS = 5
+"""How often a step is begun when only the connection broke."""
+
+BEFORE_CHANGES = frozenset({"preflight", "plan", "audit", "backup"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +52,17 @@ class Conductor:
     auto_rollback: str
 
     def conduct(self, names: Sequence[str], *, until: str | None = None) -> None:
-        """Take the steps in order and finish the run. Raises OrchestratorError when the journal cannot be written."""
-        ending = self._take_all(names, until)
-        ending = self._walk_back_if_due(ending)
+        """Take the steps in order and finish the run; one that was going backwards goes on backwards.
+
+        Raises JournalLost when the journal cannot be written any more.
+        """
+        walking = self.recorder.run.walking
+        if walking is not None:
+            ending = self._walk_back(Ending(state=walking.state, reason=walking.reason))
+        else:
+            ending = self._walk_back_if_due(self._take_all(names, until))
         self.recorder.record(NotificationQueued(topic="finished", about=ending.state))
-        self.recorder.record(RunFinished(state=ending.state, reason=ending.reason))
+        self.recorder.close(ending.state, ending.reason)
 
     def rehearse(self, names: Sequence[str], show: Callable[[str, str], None]) -> None:
         """The dry run: steps that only read are taken, the others say what they would do."""
@@ -62,14 +77,17 @@ class Conductor:
             for line in step.preview(self.recorder.run):
                 show(name, line)
             if ending:
-                self.recorder.record(RunFinished(state=ending.state, reason=ending.reason))
+                self.recorder.close(ending.state, ending.reason)
                 return
-        self.recorder.record(RunFinished(state="done", reason="dry run: nothing was changed"))
+        self.recorder.close("done", "dry run: nothing was changed")
 
     def _take_all(self, names: Sequence[str], until: str | None) -> Ending:
         blamed: Ending | None = None
         for position, name in enumerate(names):
-            ending = self._take(self.steps[name])
+            stop = self.recorder.stopping()
+            if stop is not None:
+                return self._stopped(name, stop)
+            ending = None if self._stands(self.steps[name]) else self._take(self.steps[name])
             # Orphans fail their relations and nothing else: what comes after apply still tells the whole story.
             if ending and (ending.ours or ending.state != "failed"):
                 return ending
@@ -84,11 +102,24 @@ class Conductor:
         stopped = f"stopped after {until} (--until)" if until and until != names[-1] else ""
         return blamed or Ending(state="done", reason=stopped)
 
+    def _stands(self, step: Step) -> bool:
+        """Whether this run has done the step already, before it was interrupted, and it need not be done again."""
+        run = self.recorder.run
+        return bool(run.resumed) and run.steps[step.name].state == "done" and step.due(run) is not None
+
+    def _stopped(self, name: str, reason: str) -> Ending:
+        self._give(name, Verdict(word="HOLD", reasons=(reason,)))
+        return Ending(state="held", reason=f"{reason}; stopped before {name}")
+
     def _take(self, step: Step) -> Ending | None:
         """One step and its gate; None when the run goes on."""
         self.recorder.record(StepStarted(step=step.name))
         started = time.perf_counter()
         outcome = self._act(step)
+        stop = self.recorder.stopping()
+        if stop is not None and not isinstance(outcome, Done | Skipped | Held):
+            # What was cut short says nothing about the target.
+            outcome = Held(note=stop)
         self.recorder.record(
             StepFinished(
                 step=step.name,
@@ -98,22 +129,34 @@ class Conductor:
                 remedy=getattr(outcome, "remedy", ""),
             )
         )
-        return self._ending(step, outcome) or self._gate(step)
+        ending = self._ending(step, outcome)
+        if ending is None and stop is not None:
+            return self._stopped(f"after {step.name}", stop)
+        return ending or self._gate(step)
 
     def _act(self, step: Step) -> Outcome:
-        reason = step.due(self.recorder.run)
-        if reason is not None:
-            return Skipped(note=reason)
-        try:
-            return step.act(self.recorder)
-        except HeldBack as error:
-            return Held(note=str(error))
-        except KeyboardInterrupt:
-            return Held(note="interrupted; what took effect is on record, the rest was not begun")
-        except OrchestratorError as error:
-            # A step that only looks and could not is no failure of what was added: nothing is walked back for it.
-            looked = self.recorder.run.changed and step.name != "apply"
-            return Held(note=str(error)) if looked else Failed(note=str(error))
+        """The step, once more when only the connection broke: what reads may be asked again, and apply knows itself."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                reason = step.due(self.recorder.run)
+                return Skipped(note=reason) if reason is not None else step.act(self.recorder)
+            except (ConnectionLost, CannotConnect) as error:
+                if attempt == ATTEMPTS or self.recorder.stopping():
+                    return self._failed(step, error)
+                self.recorder.recover(str(error))
+            except JournalLost:
+                raise
+            except HeldBack as error:
+                return Held(note=str(error))
+            except OrchestratorError as error:
+                return self._failed(step, error)
+        raise AssertionError  # the last attempt returns
+
+    def _failed(self, step: Step, error: OrchestratorError) -> Outcome:
+        # A step that only looks and could not is no failure of what was added: nothing is walked back for it.
+        looked = self.recorder.run.changed and step.name != "apply"
+        lost = self.recorder.run.in_ledger and isinstance(error, ConnectionLost | CannotConnect)
+        return Held(note=str(error)) if looked or lost else Failed(note=str(error))
 
     def _ending(self, step: Step, outcome: Outcome) -> Ending | None:
         if isinstance(outcome, Held):
@@ -121,7 +164,7 @@ class Conductor:
             return Ending(state="held", reason=outcome.note)
         if isinstance(outcome, Failed):
             self._give(step.name, Verdict(word="NO-GO", reasons=(outcome.note,)))
-            return Ending(state=self._no_go(), reason=outcome.note, ours=outcome.ours)
+            return Ending(state=self._no_go(step), reason=outcome.note, ours=outcome.ours)
         return None
 
     def _gate(self, step: Step) -> Ending | None:
@@ -136,10 +179,14 @@ class Conductor:
         reason = f"{step.name} is {verdict.word}: {'; '.join(verdict.reasons)}"
         guilty = [each for each in findings if each.counts_against and each.severity != "optional"]
         ours = not all(each.caused_by_data for each in guilty)
-        return Ending(state="held" if verdict.word == "HOLD" else self._no_go(), reason=reason, ours=ours)
+        return Ending(state="held" if verdict.word == "HOLD" else self._no_go(step), reason=reason, ours=ours)
 
-    def _no_go(self) -> RunState:
-        return "failed" if self.recorder.run.changed else "refused"
+    def _no_go(self, step: Step) -> RunState:
+        run = self.recorder.run
+        if not run.changed:
+            return "refused"
+        # A run that was taken up again looks before it goes on: what it sees then is no failure of what it did.
+        return "held" if run.resumed and step.name in BEFORE_CHANGES else "failed"
 
     def _give(self, gate: str, verdict: Verdict) -> None:
         self.recorder.record(VerdictGiven(gate=gate, word=verdict.word, reasons=verdict.reasons))
@@ -149,9 +196,25 @@ class Conductor:
         wanted = self.auto_rollback == "any" or (self.auto_rollback == "failure" and ending.ours)
         if ending.state != "failed" or not wanted or not self.recorder.run.standing:
             return ending
-        try:
-            self.walk_back()
-        except OrchestratorError as error:
-            reason = f"{ending.reason}; the way back stopped: {error}"
-            return Ending(state="held" if isinstance(error, HeldBack) else "failed", reason=reason)
-        return ending
+        run = self.recorder.run
+        # From here on a resume goes backwards, too.
+        self.recorder.record(WalkBackBegan(of=run.id, state=ending.state, reason=ending.reason))
+        return self._walk_back(ending)
+
+    def _walk_back(self, ending: Ending) -> Ending:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self.walk_back()
+            except JournalLost:
+                raise
+            except (ConnectionLost, CannotConnect) as error:
+                if attempt == ATTEMPTS or self.recorder.stopping():
+                    return Ending(state="held", reason=f"{ending.reason}; the way back stopped: {error}")
+                self.recorder.recover(str(error))
+            except OrchestratorError as error:
+                reason = f"{ending.reason}; the way back stopped: {error}"
+                held = isinstance(error, HeldBack) or self.recorder.stopping() is not None
+                return Ending(state="held" if held else "failed", reason=reason)
+            else:
+                return ending
+        raise AssertionError  # the last attempt returns

@@ -36,11 +36,14 @@ class WalkBack:
         """
         self.recorder.record(NotificationQueued(topic="rollback", about=work.id))
         catalog = self.catalog.catalog()
+        begun = half_undone(work, self.recorder.run)
         with self.executor.opened("rollback"):
-            for statement in due_back(work, undone):
+            for statement in due_back(work, undone, begun):
                 later = again.get(statement.id)
                 reason = f"done again by run {later}" if later else None
-                self._undo(statement, work, reason or objection(statement, standing(statement, catalog), work))
+                if reason is None and statement.id not in begun:
+                    reason = objection(statement, standing(statement, catalog), work)
+                self._undo(statement, work, reason)
         after = recorded(self.catalog.catalog(), "after rollback", self.contract)
         self.recorder.record(after)
         before = work.catalogs.get("before")
@@ -64,17 +67,33 @@ class WalkBack:
             self._pass_over(statement, work, "gone already" if gone else f"refused: {error}", stands=not gone)
 
     def _pass_over(self, statement: Statement, work: Run, reason: str, *, stands: bool = False) -> None:
+        told = {(each.of, each.id) for each in self.recorder.run.passed_over if each.stands == stands}
+        if (work.id, statement.id) in told:
+            return
         self.recorder.record(
             UndoPassedOver(id=statement.id, relation=statement.relation, of=work.id, reason=reason, stands=stands)
         )
 
 
-def due_back(work: Run, undone: frozenset[str]) -> Iterator[Statement]:
-    """The statements to undo, last first. A validation goes with the key when the same run added the key."""
+def half_undone(work: Run, walking: Run) -> frozenset[str]:
+    """Statements that the walking run has undone without giving back yet what the undoing took along."""
+    restores = {each.id: len(each.restore) for each in work.plan.statements} if work.plan else {}
+    return frozenset(
+        each.id
+        for each in walking.undone.values()
+        if each.of == work.id and walking.restored[each.id] < restores.get(each.id, 0)
+    )
+
+
+def due_back(work: Run, undone: frozenset[str], begun: frozenset[str] = frozenset()) -> Iterator[Statement]:
+    """The statements to undo, last first. A validation goes with the key when the same run added the key.
+
+    Those whose undoing has `begun` without coming to its end are due once more.
+    """
     planned: Mapping[str, Statement] = {each.id: each for each in work.plan.statements} if work.plan else {}
     done = [planned[name] for name in work.done if name in planned]
     added = {(each.proof.table, each.proof.constraint) for each in done if each.kind == "add"}
-    gone = undone | work.undone.keys()
+    gone = (undone | work.undone.keys()) - begun
     for statement in reversed(done):
         goes_along = statement.kind == "validate" and (statement.proof.table, statement.proof.constraint) in added
         if not goes_along and statement.id not in gone:

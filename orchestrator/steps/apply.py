@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.core.contract import Contract
-from orchestrator.core.drift import differences
 from orchestrator.core.journal import StatementFailed
-from orchestrator.core.outcome import Done, Failed, Outcome, StatementRejected
+from orchestrator.core.outcome import Done, Failed, Held, Outcome, StatementRejected
 from orchestrator.core.plan import Statement
 from orchestrator.core.ports import CatalogReader, Executor, Recorder
+from orchestrator.core.resumption import strangers
 from orchestrator.core.run import Run
 from orchestrator.core.snapshot import recorded
 from orchestrator.core.timeline import StepName
@@ -34,19 +34,42 @@ class Apply:
         """Carry the plan out in its order, passing over what is done."""
         plan = recorder.run.plan
         statements = plan.statements if plan else ()
-        before = recorder.run.catalogs.get("before")
-        now = recorded(self.catalog.catalog(), "before", self.contract)
-        if before and now.lines != before.lines:
-            changed = "; ".join(differences(before, now))
-            return Failed(note=f"the tables changed since the plan was made: {changed}", remedy="deploy again")
+        changed = self._changed_by_others(recorder.run)
+        if changed is not None:
+            return changed
         with self.executor.opened(self.name):
-            for statement in statements:
-                if statement.id in recorder.run.done or self._hopeless(statement, recorder):
-                    continue
-                refusal = self._execute(statement, recorder)
-                if refusal and not refusal.because_of_orphans:
-                    return Failed(note=f"{statement.id}: {refusal}", ours=True)
+            # A target that was lost and found may have come back without the last statements: until none is left.
+            while left := [each for each in statements if self._left(each, recorder.run)]:
+                refusal = self._take(left, recorder)
+                if refusal is not None:
+                    return refusal
         return self._outcome(recorder.run, statements)
+
+    def _left(self, statement: Statement, run: Run) -> bool:
+        """Orphans settle a statement for this run; any other failure may be over by now."""
+        failure = run.failures.get(statement.id)
+        return statement.id not in run.done and not (failure and failure.because_of_orphans)
+
+    def _take(self, statements: Iterable[Statement], recorder: Recorder) -> Failed | None:
+        for statement in statements:
+            if not self._left(statement, recorder.run) or self._hopeless(statement, recorder):
+                continue
+            refusal = self._execute(statement, recorder)
+            if refusal and not refusal.because_of_orphans:
+                return Failed(note=f"{statement.id}: {refusal}", ours=True)
+        return None
+
+    def _changed_by_others(self, run: Run) -> Failed | Held | None:
+        """The tables must be as the plan found them, but for what this run has done to them since."""
+        before = run.catalogs.get("before")
+        catalog = self.catalog.catalog()
+        changed = strangers(run, catalog, before, recorded(catalog, "before", self.contract)) if before else ()
+        if not changed:
+            return None
+        note = f"the tables changed since the plan was made: {'; '.join(changed)}"
+        if run.changed:
+            return Held(note=note, remedy="put it right and resume, or close this run with resume --abandon and deploy")
+        return Failed(note=note, remedy="deploy again")
 
     def preview(self, run: Run) -> Iterator[str]:
         """The statements in their order."""

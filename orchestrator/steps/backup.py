@@ -25,9 +25,13 @@ class TakeBackup:
         """Not when nothing will change, unless a person asked for the backup itself."""
         if self.tool is None:
             return "backup.mode is none"
-        if self.always or run.plan is None or run.plan.statements:
+        if self.always or run.plan is None:
             return None
-        return "nothing will change"
+        if not run.plan.statements:
+            return "nothing will change"
+        if run.backup is not None and self.tool.missing(run.backup) is None:
+            return f"taken by this run and still there: {run.backup.path or run.backup.restore}"
+        return None
 
     def act(self, recorder: Recorder) -> Outcome:
         """Take it and prove it; what the tool raises stops the run."""

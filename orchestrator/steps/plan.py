@@ -27,9 +27,9 @@ class MakePlan:
     name: StepName = "plan"
     changes: bool = False
 
-    def due(self, _: Run) -> str | None:
-        """Always: the plan belongs to the catalog of this moment."""
-        return None
+    def due(self, run: Run) -> str | None:
+        """The plan belongs to the catalog of this moment, until a statement of it has taken effect."""
+        return f"{len(run.done)} statements of the plan took effect: it stays as it is" if run.done else None
 
     def act(self, recorder: Recorder) -> Outcome:
         """Record what stands before, and what would be done."""

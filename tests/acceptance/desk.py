@@ -23,10 +23,10 @@ from psycopg.rows import dict_row, tuple_row
 
 from orchestrator.adapters import events
 from orchestrator.adapters.introspection import read_catalog
-from orchestrator.app import reading, runs
+from orchestrator.app import reading, resuming, runs
 from orchestrator.app.runs import Answer
 from orchestrator.app.site import Request
-from orchestrator.core.journal import Entry
+from orchestrator.core.entry import Entry
 
 ROOT = Path(__file__).parents[2]
 MASTER = ROOT / "runbooks" / "master_tables"
@@ -118,6 +118,10 @@ class Desk:
     def rollback(self, env: str = "staging", *, run: str | None = None, yes: bool = True, **options: Any) -> Answer:
         """`invoke rollback`, in this process."""
         return runs.rollback(self.request(env, **options), run=run, yes=yes, confirm=lambda _: False)
+
+    def resume(self, env: str = "staging", *, abandon: str | None = None, yes: bool = True, **options: Any) -> Answer:
+        """`invoke resume`, in this process."""
+        return resuming.resume(self.request(env, **options), abandon=abandon, yes=yes, confirm=lambda _: False)
 
     def plan(self, env: str = "staging", **options: Any) -> Answer:
         """`invoke plan`, in this process."""

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.adapters.postgres import Connection, Server
 from orchestrator.app.runs import Answer
-from orchestrator.core.journal import GENESIS, entry_hash
+from orchestrator.core.entry import GENESIS, entry_hash
 from tests.acceptance.desk import (
     ORPHANED,
     ORPHANS,

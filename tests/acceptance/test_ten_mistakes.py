@@ -18,6 +18,7 @@ import pytest
 from orchestrator.adapters.programs import server_installation
 from orchestrator.adapters.runbooks import load_runbook
 from orchestrator.app.runs import Answer
+from orchestrator.core.outcome import OpenRun
 from tests import servers
 from tests.acceptance.conftest import Copy, Pool
 from tests.acceptance.desk import (
@@ -463,7 +464,7 @@ def test_8_waiting_is_measured(desk: Desk, staging: str) -> None:
 
 
 def test_8_a_lock_that_is_never_granted_holds_the_run(desk: Desk, master: str) -> None:
-    """Beyond the time allowed the run is held, with what took effect on record, and another run does the rest."""
+    """Beyond the time allowed the run is held, with what took effect on record, and resume does the rest."""
     desk.environment("staging", master, policy="give_up_after_s = 1")
     with psycopg.connect(master) as blocker:
         blocker.execute("lock table punchlists in row exclusive mode")
@@ -472,7 +473,9 @@ def test_8_a_lock_that_is_never_granted_holds_the_run(desk: Desk, master: str) -
     assert (answer.exit_code, answer.document["state"]) == (3, "held")
     done = len(desk.events(answer, "statement_done"))
     assert len(keys(master)) == 1 + done
-    assert desk.deploy().exit_code == 0
+    with pytest.raises(OpenRun, match="invoke resume"):
+        desk.deploy()
+    assert desk.resume().exit_code == 0
     assert len(keys(master)) == 45
 
 
@@ -542,9 +545,10 @@ def test_10_history_is_what_happened(desk: Desk, master: str) -> None:
         assert desk.deploy().exit_code == 3
         blocker.rollback()
     assert desk.status()["state"] == "held"
+    assert desk.resume(abandon="the test begins anew").exit_code == 0
     assert desk.deploy().exit_code == 0
     assert desk.rollback().exit_code == 0
-    assert told(desk) == [("deploy", "refused"), ("deploy", "held"), ("deploy", "done"), ("rollback", "done")]
+    assert told(desk) == [("deploy", "refused"), ("deploy", "abandoned"), ("deploy", "done"), ("rollback", "done")]
 
 
 def test_10_nothing_is_ticked_by_hand(desk: Desk, staging: str) -> None:

@@ -10,19 +10,15 @@ import psycopg
 import pytest
 
 from orchestrator.adapters import events, ledger
+from orchestrator.adapters.identity import identify
 from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.lease import Keeper
+from orchestrator.adapters.ledger_journal import LedgerJournal
 from orchestrator.adapters.postgres import Connection, Server
-from orchestrator.adapters.runs import FileJournal, RunFolder
-from orchestrator.core.journal import (
-    GENESIS,
-    Event,
-    Identity,
-    NotificationQueued,
-    RunFinished,
-    RunStarted,
-    StepStarted,
-    entry_hash,
-)
+from orchestrator.adapters.runs import FileJournal, JournalCopy, RunFolder
+from orchestrator.adapters.target import Target
+from orchestrator.core.entry import GENESIS, entry_hash
+from orchestrator.core.journal import Event, Identity, NotificationQueued, RunFinished, RunStarted, StepStarted
 from orchestrator.core.outcome import Refused
 from orchestrator.core.run import Run
 
@@ -53,6 +49,32 @@ def journal(tmp_path: Path) -> RunJournal:
     return RunJournal(file=FileJournal(folder=folder, actor="ayu", clock=lambda: datetime.now(UTC)))
 
 
+def open_ledger(journal: RunJournal, server: Server, connection: Connection) -> Keeper:
+    """Go on in the ledger, under a lease that the caller gives back."""
+    ledger.install(connection)
+    keeper = Keeper(server=server)
+    keeper.start()
+    writer = LedgerJournal(
+        target=Target(server=server, identity=identify(connection), within_s=10),
+        connection=connection,
+        copy=JournalCopy(folder=journal.file.folder),
+        token=keeper.claim(),
+        run=Run(RUN),
+    )
+    writer.begin("staging", journal.file.entries)
+    journal.ledger = writer
+    return keeper
+
+
+@pytest.fixture
+def opened(journal: RunJournal, server: Server, connection: Connection) -> Iterator[RunJournal]:
+    """A journal in the ledger, with its first event."""
+    journal.record(started())
+    keeper = open_ledger(journal, server, connection)
+    yield journal
+    keeper.end()
+
+
 @pytest.fixture
 def connection(server: Server) -> Iterator[Connection]:
     """A connection to an empty database."""
@@ -60,22 +82,18 @@ def connection(server: Server) -> Iterator[Connection]:
         yield opened
 
 
-def test_what_was_recorded_before_the_ledger_is_taken_over(journal: RunJournal, connection: Connection) -> None:
+def test_what_was_recorded_before_the_ledger_is_taken_over(opened: RunJournal, connection: Connection) -> None:
     """The first events come from the file, the next go to the database, and both hold all of them."""
-    journal.record(started())
-    journal.open_ledger(connection, "staging")
-    journal.record(StepStarted(step="plan"))
+    opened.record(StepStarted(step="plan"))
     kept = list(ledger.entries(connection, RUN))
     assert [each.kind for each in kept] == ["run_started", "step_started"]
-    assert kept == list(journal.file.folder.entries())
+    assert kept == list(opened.file.folder.entries())
 
 
-def test_the_chain_is_whole(journal: RunJournal, connection: Connection) -> None:
+def test_the_chain_is_whole(opened: RunJournal, connection: Connection) -> None:
     """Every event carries the hash of the one before; SQL and Python compute the same hash."""
-    journal.record(started())
-    journal.open_ledger(connection, "staging")
     for step in ("plan", 'audit \N{SNOWMAN} "quoted" \\ back', "apply\nnew line"):
-        journal.record(StepStarted(step=step))
+        opened.record(StepStarted(step=step))
     previous = GENESIS
     for each in ledger.entries(connection, RUN):
         assert each.previous == previous
@@ -89,21 +107,19 @@ def test_the_chain_is_whole(journal: RunJournal, connection: Connection) -> None
             data=each.data,
         )
         previous = each.hash
-    assert journal.run.head == previous
-    assert journal.run.count == 4
+    assert opened.run.head == previous
+    assert opened.run.count == 4
 
 
-def test_events_survive_the_way_there_and_back(journal: RunJournal, connection: Connection) -> None:
+def test_events_survive_the_way_there_and_back(opened: RunJournal, connection: Connection) -> None:
     """What is read from the ledger folds into the run that was recorded."""
-    journal.record(started())
-    journal.open_ledger(connection, "staging")
-    journal.record(StepStarted(step="plan"))
-    journal.record(RunFinished(state="done"))
+    opened.record(StepStarted(step="plan"))
+    opened.record(RunFinished(state="done"))
     folded = events.fold_entries(RUN, ledger.entries(connection, RUN))
     assert (folded.started, folded.finished, folded.head) == (
-        journal.run.started,
-        journal.run.finished,
-        journal.run.head,
+        opened.run.started,
+        opened.run.finished,
+        opened.run.head,
     )
 
 
@@ -115,28 +131,24 @@ def test_events_survive_the_way_there_and_back(journal: RunJournal, connection: 
         "truncate orchestrator.event",
     ],
 )
-def test_events_are_append_only(journal: RunJournal, connection: Connection, attempt: str) -> None:
+def test_events_are_append_only(opened: RunJournal, connection: Connection, attempt: str) -> None:
     """Changing or removing an event is refused, for a superuser too."""
-    journal.record(started())
-    journal.open_ledger(connection, "staging")
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
         connection.execute(attempt.encode())
 
 
-def test_an_event_goes_with_its_effect(journal: RunJournal, server: Server, connection: Connection) -> None:
+def test_an_event_goes_with_its_effect(opened: RunJournal, server: Server, connection: Connection) -> None:
     """A transaction that is rolled back takes the event with it, and the chain goes on without a gap."""
-    journal.record(started())
-    journal.open_ledger(connection, "staging")
     with server.session("effect") as other:
         with other.transaction(force_rollback=True):
-            journal.append(other, StepStarted(step="lost"))
+            opened.append(other, StepStarted(step="lost"))
         with other.transaction():
             other.execute("create table effect (id int)")
-            kept = journal.append(other, StepStarted(step="kept"))
-        journal.publish(kept, StepStarted(step="kept"))
+            kept = opened.append(other, StepStarted(step="kept"))
+        opened.publish(kept, StepStarted(step="kept"))
     told = [(each.seq, each.kind) for each in ledger.entries(connection, RUN)]
     assert told == [(1, "run_started"), (2, "step_started")]
-    assert journal.run.steps.keys() == {"preflight", "kept"}
+    assert opened.run.steps.keys() == {"preflight", "kept"}
 
 
 def test_a_newer_ledger_is_refused(connection: Connection) -> None:
@@ -178,13 +190,11 @@ def test_one_run_at_a_time(server: Server, connection: Connection) -> None:
             continue
 
 
-def test_an_unknown_event_is_passed_over(journal: RunJournal, connection: Connection) -> None:
+def test_an_unknown_event_is_passed_over(opened: RunJournal, connection: Connection) -> None:
     """What a newer version recorded does not stop an older one from reading the run."""
-    journal.record(started())
-    journal.open_ledger(connection, "staging")
-    connection.execute("select orchestrator.append(%s, 'moon_landed', '{\"crew\":3}')", (RUN,))
+    connection.execute("select orchestrator.append(%s, 'moon_landed', '{\"crew\":3}', %s)", (RUN, 1))
     folded = events.fold_entries(RUN, ledger.entries(connection, RUN))
-    assert folded.started == journal.run.started
+    assert folded.started == opened.run.started
     assert folded.count == 2
 
 
@@ -212,17 +222,15 @@ def test_a_torn_last_line_is_left_out(journal: RunJournal) -> None:
 
 
 def test_a_copy_that_cannot_be_written_is_made_up_for(
-    journal: RunJournal, connection: Connection, tmp_path: Path
+    opened: RunJournal, connection: Connection, tmp_path: Path
 ) -> None:
     """While the folder of runs is gone the ledger has every event; once it is back, so has the copy."""
-    journal.record(started())
-    journal.open_ledger(connection, "staging")
     runs = tmp_path / "runs"
     runs.rename(tmp_path / "away")
     runs.write_text("a file in the way")
-    journal.record(StepStarted(step="plan"))
+    opened.record(StepStarted(step="plan"))
     assert len(list(ledger.entries(connection, RUN))) == 2
     runs.unlink()
     (tmp_path / "away").rename(runs)
-    journal.record(StepStarted(step="audit"))
-    assert list(journal.file.folder.entries()) == list(ledger.entries(connection, RUN))
+    opened.record(StepStarted(step="audit"))
+    assert list(opened.file.folder.entries()) == list(ledger.entries(connection, RUN))

@@ -26,6 +26,7 @@ from orchestrator.core.catalog import TableName
 from orchestrator.core.checks import Answer, Check, Finding, FindingStatus, Subject
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.inventory import Backup, Database, Environment, EnvironmentHead, Kind, Policy, Secret
+from orchestrator.core.outcome import ConnectionLost
 from orchestrator.core.plan import make_plan
 from orchestrator.core.preflight import CHECKS
 from tests import servers
@@ -230,17 +231,18 @@ def test_a_question_that_cannot_be_asked_is_unknown(tables: str) -> None:
     assert refused.observed == "could not be found out: permission denied for table pg_event_trigger"
 
 
-def test_a_question_after_the_end_of_the_session_is_unknown(tables: str) -> None:
-    """Nothing raises when the server has ended the session."""
+def test_a_session_that_was_ended_is_told_and_begun_anew(tables: str) -> None:
+    """A question on a dead connection is no answer about the target; the next try connects again."""
     prober = Probes(
         server=server_of(tables), contract=CONTRACT, others=Others(servers={}), backup=Backup(), check_tools=tools
     )
-    assert prober.ask("prepared").problem == "not connected"
     with prober:
         execute(
             tables, "select pg_terminate_backend(pid) from pg_stat_activity where application_name like '%preflight'"
         )
-        assert all(prober.ask(probe).problem for probe in ("prepared", "pooler", "backup"))
+        with pytest.raises(ConnectionLost):
+            prober.ask("prepared")
+        assert prober.ask("prepared").problem is None
 
 
 # --- 6 to 14: what contract and catalog answer between them -----------------------------------------------------------

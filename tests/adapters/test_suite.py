@@ -12,6 +12,7 @@ from orchestrator.adapters.postgres import Server
 from orchestrator.adapters.runbooks import SuiteCheck, load_runbook
 from orchestrator.adapters.suite import CheckSuite
 from orchestrator.core.checks import Finding, FindingStatus
+from orchestrator.core.outcome import ConnectionLost
 from tests import servers
 from tests.conftest import server_of
 
@@ -264,10 +265,10 @@ def test_a_check_does_not_wait_for_a_lock(server: Server, table: str) -> None:
     assert "lock timeout" in finding.observed
 
 
-def test_a_connection_that_breaks_leaves_the_rest_unknown(server: Server) -> None:
-    """Whoever ends the session ends no run: each check that could not be asked says so."""
-    findings = run(server, check("select pg_terminate_backend(pg_backend_pid())"), check(WELL), behavioural(WELL))
-    assert [each.status for each in findings] == ["unknown", "unknown", "pass"]
+def test_a_connection_that_breaks_is_no_finding(server: Server) -> None:
+    """A check whose session was ended says nothing about the target: the whole suite is asked again, or held."""
+    with pytest.raises(ConnectionLost, match="terminat"):
+        run(server, check("select pg_terminate_backend(pg_backend_pid())"), check(WELL))
 
 
 def test_behavioural_checks_are_left_out_where_they_are_not_allowed(server: Server, table: str) -> None:

@@ -1,0 +1,174 @@
+"""One run at a time on a target: a session lock that goes with the process, and a lease that outlives the session."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from orchestrator.adapters import ledger, points
+from orchestrator.adapters.interruption import within
+from orchestrator.adapters.pooler import pooled
+from orchestrator.adapters.postgres import Connection, Server, is_lost, plainly
+from orchestrator.adapters.processes import gone, this_process
+from orchestrator.core.lease import HEARTBEAT_S, LEASE_S, Lease, Owner, free
+from orchestrator.core.outcome import OrchestratorError, Refused
+
+SILENT_FOR_S = 8.0
+"""A heartbeat without an answer for so long means that the way to the server is dead."""
+
+ENDED_WITHIN_S = 5.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Keeper:
+    """Keeps other runs out from its own connection: first by the session lock, with the ledger by the lease."""
+
+    server: Server
+    token: int = 0
+    _connection: Connection | None = None
+    _dead: int | None = None
+    _done: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> Connection:
+        """Make sure that nobody else is at work, and stay so. Raises Refused, which says who is."""
+        connection = self._connection = self.server.connect("lease")
+        found = pooled(self.server, connection)
+        place = self.server.environment
+        if found is not None:
+            message = f"{place}: a transaction pooler is in between ({found}): connect to the server itself"
+            raise Refused(message)
+        with plainly("reading the lease", reading=True):
+            lease = read(connection)
+            left = lease is not None and not lease.released
+            lapsed = left and free(lease, gone=lease is not None and gone(lease.owner))
+            holder = ledger.take_run_lock(connection)
+            if holder is not None and lapsed and lease is not None:
+                holder = _end_sessions(connection, lease.run)
+        if holder is not None:
+            message = f"{place}: another run is at work: {lease.told() if lease and left else holder}"
+            raise Refused(f"{message}; wait until it has ended")
+        if left and not lapsed and lease is not None:
+            message = f"{place}: another run is at work or lost its connection a moment ago: {lease.told()}"
+            raise Refused(message)
+        self._dead = lease.token if lease and lapsed else None
+        return connection
+
+    def claim(self) -> int:
+        """Take the lease over, under a new token: from here on nobody writes under an older one. Raises Refused."""
+        connection, me = self._open(), this_process()
+        points.reached("lease:claim")
+        with plainly("taking the lease", reading=True):
+            row = connection.execute(CLAIM, _values(self.server.run, me, self._dead)).fetchone()
+        if row is None:
+            found = read(connection)
+            message = f"{self.server.environment}: another run is at work: {found.told() if found else 'unknown'}"
+            raise Refused(message)
+        points.reached("lease:claimed")
+        self.token = int(row["token"])
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread.start()
+        return self.token
+
+    def end(self) -> None:
+        """Give the lease back and disconnect; where that fails, it ends by itself."""
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+        connection = self._connection
+        if connection is None:
+            return
+        with suppress(psycopg.Error), within(connection, SILENT_FOR_S):
+            if self.token:
+                points.reached("lease:release")
+                connection.execute("update orchestrator.lease set released = true where token = %s", (self.token,))
+                points.reached("lease:released")
+        connection.close()
+
+    def _keep(self) -> None:
+        """The heartbeat, in a thread of its own."""
+        while not self._done.wait(HEARTBEAT_S):
+            try:
+                if not self._beat():
+                    self.server.interruption.ask("another process has taken this run's place")
+                    return
+            except psycopg.Error as error:
+                if not is_lost(error):
+                    continue
+                self._reconnect()
+
+    def _beat(self) -> bool:
+        """Renew the lease; False when it is somebody else's."""
+        connection, began = self._open(), time.monotonic()
+        try:
+            with within(connection, SILENT_FOR_S):
+                row = connection.execute(
+                    "update orchestrator.lease set heartbeat_at = clock_timestamp(),"
+                    " expires_at = clock_timestamp() + make_interval(secs => %s) where token = %s returning token",
+                    (LEASE_S, self.token),
+                ).fetchone()
+        except psycopg.Error:
+            if time.monotonic() - began >= SILENT_FOR_S:
+                # A black hole: whoever waits for an answer on the same way would wait for ever.
+                self.server.interruption.sever()
+            raise
+        return row is not None
+
+    def _reconnect(self) -> None:
+        """Try once; the next heartbeat tries again. The run itself decides how long it waits for the target."""
+        with suppress(OrchestratorError, psycopg.Error):
+            fresh = self.server.connect("lease")
+            self._connection = fresh
+            # On a server that was started again, or is another one now, the session lock is gone.
+            ledger.take_run_lock(fresh)
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            message = "the lease is used before it was started"
+            raise RuntimeError(message)
+        return self._connection
+
+
+def read(connection: Connection) -> Lease | None:
+    """The lease as the target has it, None where there is no ledger or an older one. Raises psycopg.Error."""
+    if (ledger.version_of(connection) or 0) < ledger.VERSION:
+        return None
+    row = connection.execute("select *, clock_timestamp() as now from orchestrator.lease").fetchone()
+    if row is None:
+        return None
+    owner = Owner(**{name: row.pop(name) for name in ("host", "machine", "pid", "started", "os_user")})
+    return Lease(owner=owner, **row)
+
+
+CLAIM = """
+update orchestrator.lease set token = token + 1, run = %(run)s, holder = session_user, host = %(host)s,
+    machine = %(machine)s, pid = %(pid)s, started = %(started)s, os_user = %(os_user)s,
+    taken_at = clock_timestamp(), heartbeat_at = clock_timestamp(),
+    expires_at = clock_timestamp() + make_interval(secs => %(seconds)s), released = false
+where released or expires_at <= clock_timestamp() or token = %(dead)s
+returning token
+"""
+
+
+def _values(run: str, me: Owner, dead: int | None) -> dict[str, Any]:
+    owner = {name: getattr(me, name) for name in ("host", "machine", "pid", "started", "os_user")}
+    return {"run": run, "seconds": LEASE_S, "dead": dead, **owner}
+
+
+def _end_sessions(connection: Connection, run: str) -> str | None:
+    """End what a dead process of ours left on the server, then take the session lock; who still has it otherwise."""
+    deadline = time.monotonic() + ENDED_WITHIN_S
+    while True:
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name like %s and usename = session_user and pid <> pg_backend_pid()",
+            (f"orchestrator/{run}/%",),
+        )
+        holder = ledger.take_run_lock(connection)
+        if holder is None or time.monotonic() > deadline:
+            return holder

@@ -1,0 +1,126 @@
+"""A run at work: nobody else is, its journal is in the target's ledger, and a lost connection is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from orchestrator.adapters import events, ledger
+from orchestrator.adapters.identity import identify
+from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.lease import Keeper
+from orchestrator.adapters.ledger_journal import LedgerJournal
+from orchestrator.adapters.postgres import Connection, plainly
+from orchestrator.adapters.processes import host_name, os_user
+from orchestrator.adapters.runs import JournalCopy, RunFolder, all_runs
+from orchestrator.adapters.target import Target
+from orchestrator.app.site import Site
+from orchestrator.core.journal import LedgerOpened, LedgerRewound
+from orchestrator.core.outcome import Refused
+from orchestrator.core.run import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtWork:
+    """A site whose turn it is; `connection` reads, the keeper keeps others out."""
+
+    site: Site
+    keeper: Keeper
+    connection: Connection
+    target: Target
+
+    def new_journal(self) -> RunJournal:
+        """The journal of a run that begins: a file until preflight is GO."""
+        journal = self.site.file_journal(self.connection)
+        journal.target = self.target
+        return journal
+
+    def open_ledger(self, journal: RunJournal) -> None:
+        """Go on in the target's ledger, with everything that was recorded so far. Raises Refused."""
+        ledger.install(self.connection)
+        writer = self._writer(self.site.run_folder)
+        writer.begin(self.site.environment.name, journal.file.entries)
+        journal.ledger = writer
+        journal.record(LedgerOpened(version=ledger.VERSION, token=writer.token))
+        for rewound in self._rewound():
+            journal.record(rewound)
+
+    def take_up(self) -> RunJournal:
+        """The journal of the site's run, which another process began. Raises Refused, JournalLost."""
+        journal = self.new_journal()
+        writer = self._writer(self.site.run_folder)
+        lost = writer.take_up(tuple(self.site.run_folder.entries()))
+        journal.ledger = writer
+        if lost:
+            hashes = tuple(each.hash for each in lost)
+            reason = "the copy on this machine holds events that the ledger has lost"
+            journal.record(LedgerRewound(after=lost[0].seq - 1, lost=hashes, reason=reason))
+        return journal
+
+    def abandon(self, run: str, reason: str) -> Run:
+        """Close an open run for good."""
+        folder = RunFolder(root=self.site.request.runs, run=run)
+        writer = self._writer(folder)
+        writer.take_up(tuple(folder.entries()))
+        writer.close("abandoned", f"{reason} ({os_user()} on {host_name()})")
+        writer.connection.close()
+        return writer.run
+
+    def _writer(self, folder: RunFolder) -> LedgerJournal:
+        """A writer of one run's chain, under the lease, which is taken when it is first needed."""
+        token = self.keeper.token or self.keeper.claim()
+        return LedgerJournal(
+            target=self.target,
+            connection=self.site.server.connect("journal"),
+            copy=JournalCopy(folder=folder),
+            token=token,
+            run=Run(folder.run),
+        )
+
+    def _rewound(self) -> Iterator[LedgerRewound]:
+        """Runs whose copy here holds more than the ledger: the database was restored, or failed over. Told once."""
+        with plainly("comparing the ledger with the copies", reading=True):
+            told = {
+                row["run"]
+                for row in self.connection.execute(
+                    "select data ->> 'run' as run from orchestrator.event where kind = 'ledger_rewound'"
+                )
+            }
+            for folder in all_runs(self.site.request.runs):
+                if folder.run not in told and folder.run != self.site.run:
+                    yield from self._lost_of(folder)
+
+    def _lost_of(self, folder: RunFolder) -> Iterator[LedgerRewound]:
+        try:
+            copy = tuple(folder.entries())
+        except Refused:
+            return
+        run = events.fold_entries(folder.run, copy)
+        mine, theirs = self.target.identity, run.started.target if run.started else None
+        if not run.in_ledger or theirs is None or run.started is None:
+            return
+        here = (theirs.system_identifier, theirs.database) == (mine.system_identifier, mine.database)
+        if not here or run.started.environment != self.site.environment.name:
+            return
+        head = ledger.head(self.connection, folder.run)
+        kept = head.seq if head else 0
+        if kept < len(copy):
+            lost = tuple(each.hash for each in copy[kept:])
+            reason = "the database was set back: the copy on this machine holds more"
+            yield LedgerRewound(run=folder.run, after=kept, lost=lost, reason=reason)
+
+
+@contextmanager
+def at_work(site: Site) -> Iterator[AtWork]:
+    """Keep every other run out while the block lasts; signals ask it to stop. Raises Refused."""
+    keeper = Keeper(server=site.server)
+    with site.interruption.installed():
+        try:
+            keeper.start()
+            with site.server.session("run") as connection:
+                within_s = site.environment.policy.reconnect_within_s
+                target = Target(server=site.server, identity=identify(connection), within_s=within_s)
+                yield AtWork(site=site, keeper=keeper, connection=connection, target=target)
+        finally:
+            keeper.end()

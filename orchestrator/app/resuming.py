@@ -1,0 +1,138 @@
+"""Going on with what was held or interrupted, closing it, and asking a run at work to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from orchestrator import __version__
+from orchestrator.adapters import events, lease, ledger
+from orchestrator.adapters.identity import identify
+from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.postgres import Connection, plainly
+from orchestrator.adapters.processes import gone, host_name, os_user
+from orchestrator.app.at_work import AtWork, at_work
+from orchestrator.app.runs import Answer, carry_out, confirmed, walk
+from orchestrator.app.site import Request, Site, open_site
+from orchestrator.app.work import work_of
+from orchestrator.core.journal import RunResumed
+from orchestrator.core.lease import free
+from orchestrator.core.outcome import EXIT_DONE, Refused
+from orchestrator.core.resumption import edited
+from orchestrator.core.run import Run
+
+SHOWN = 10
+"""How many differences of a runbook are shown."""
+
+
+def resume(request: Request, *, abandon: str | None, yes: bool, confirm: Callable[[str], bool]) -> Answer:
+    """Go on with the open run of an environment, wherever it was begun; or close it. Raises OrchestratorError."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=False)
+        with site.server.session("resume", read_only=True) as connection:
+            run = _open_run(site, connection)
+        site = site.taking_up(run)
+        if abandon is None:
+            confirmed(site, yes=yes, confirm=confirm)
+        with at_work(site) as work:
+            if abandon is not None:
+                return _abandon(work, run, abandon)
+            _same_runbook(site, run)
+            _same_target(work, run)
+            journal = work.take_up()
+            _tell(work, journal)
+            return _go_on(work, journal, stack)
+
+
+def hold(request: Request, *, run: str | None, reason: str) -> Answer:
+    """Ask the run at work, on whatever machine, to stop after its current statement. Raises Refused."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=False)
+        with site.server.session("hold") as connection, plainly("asking to hold", reading=True):
+            held = lease.read(connection)
+            if held is None or free(held, gone=gone(held.owner)) or run not in {None, held.run}:
+                what = f"run {run}" if run else "no run"
+                message = f"{site.environment.name}: {what} is {'not ' if run else ''}at work; invoke status tells more"
+                raise Refused(message)
+            ledger.ask_to_hold(connection, held.run, reason=reason, os_user=os_user(), host=host_name())
+        site.screen.line(f"run {held.run} stops after its current statement; invoke resume goes on", status="asked")
+    return Answer(document={"run": held.run, "state": "asked", "reason": reason}, exit_code=EXIT_DONE)
+
+
+def _open_run(site: Site, connection: Connection) -> Run:
+    name = site.environment.name
+    with plainly("reading the journal in schema orchestrator", reading=True):
+        found = ledger.open_runs(connection, name)
+        if not found:
+            message = (
+                f"{name}: nothing to resume: no run of its ledger is open; invoke status --env {name} tells what was,"
+                f" invoke deploy --env {name} begins"
+            )
+            raise Refused(message)
+        return events.fold_entries(found[-1], ledger.entries(connection, found[-1]))
+
+
+def _abandon(work: AtWork, run: Run, reason: str) -> Answer:
+    closed = work.abandon(run.id, reason)
+    standing = len(closed.standing)
+    work.site.screen.line(f"run {run.id}: {reason}", status="abandoned")
+    if standing:
+        told = f"  {standing} statements of it stand: invoke rollback --env {work.site.environment.name} --run {run.id}"
+        work.site.screen.line(f"{told} walks them back, invoke deploy goes on from there")
+    document = {"run": run.id, "environment": work.site.environment.name, "state": "abandoned", "reason": reason}
+    return Answer(document={**document, "standing": standing}, exit_code=EXIT_DONE)
+
+
+def _same_runbook(site: Site, run: Run) -> None:
+    """Raises Refused with what was edited since the run began."""
+    started = run.started
+    if started is None or started.runbook != site.folder.runbook.name:
+        began = started.runbook if started else "unknown"
+        message = f"run {run.id} began with runbook {began}, this is {site.folder.runbook.name}: name it with --runbook"
+        raise Refused(message)
+    changes = edited(started.definition, site.definition())
+    if changes and started.task == "deploy":
+        more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+        message = (
+            f"runbook {started.runbook} was edited since run {run.id} began: {'; '.join(changes[:SHOWN])}{more};"
+            " put it back, or close the run with --abandon and deploy"
+        )
+        raise Refused(message)
+
+
+def _same_target(work: AtWork, run: Run) -> None:
+    """Raises Refused when the ledger came along to another server, as with a restored copy."""
+    was = run.started.target if run.started else work.target.identity
+    now = work.target.identity
+    if was.system_identifier and now.system_identifier and was.system_identifier != now.system_identifier:
+        message = (
+            f"run {run.id} began on another server (system identifier {was.system_identifier}, this is"
+            f" {now.system_identifier}): a copy does not go on with the runs of its original; close it with --abandon"
+        )
+        raise Refused(message)
+
+
+def _tell(work: AtWork, journal: RunJournal) -> None:
+    """Who goes on, from where, under which lease."""
+    user = os_user()
+    journal.record(
+        RunResumed(
+            initiator=user,
+            os_user=user,
+            host=host_name(),
+            version=__version__,
+            target=identify(work.connection),
+            token=work.keeper.token,
+            after="held" if journal.run.finished else "interrupted",
+        )
+    )
+
+
+def _go_on(work: AtWork, journal: RunJournal, stack: ExitStack) -> Answer:
+    started = journal.run.started
+    if started is None:
+        message = f"run {work.site.run} has no beginning in the ledger: close it with --abandon"
+        raise Refused(message)
+    if started.rolls_back is not None:
+        return walk(work, journal, work_of(work.connection, started.rolls_back))
+    return carry_out(work, journal, started.steps, until=started.options.get("until"), stack=stack)
