@@ -176,6 +176,14 @@ def hold(request, *, run=None, reason="no reason given"):
     return resuming.hold(request, run=run, reason=reason)
 
 
+@command(run="the run; by default the last one")
+def verify(request, *, run=None):
+    """Check a run's chain of events in the database and in the copy against each other."""
+    from orchestrator.app import verifying
+
+    return verifying.verify(request, run=run)
+
+
 @command(grants="print the statements that give this role its rights")
 def preflight(request, *, grants=False):
     """Check everything that can be checked beforehand; changes nothing."""

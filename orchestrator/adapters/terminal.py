@@ -213,7 +213,6 @@ def safety(summary: Summary) -> str:
         return "this run was walked back as far as it could be, and the catalog differs from before"
     if not summary.statements:
         return "nothing was changed"
-    told = f"{len(summary.statements)} statements took effect, each is on record"
-    if summary.holding == summary.promised:
-        return told
-    return f"{told}; {'resume goes on from there' if summary.state == 'held' else 'another deploy does what is left'}"
+    rest = "resume goes on from there" if summary.state == "held" else "another deploy does what is left"
+    whole = summary.holding == summary.promised
+    return f"{len(summary.statements)} statements took effect, each is on record" + ("" if whole else f"; {rest}")

@@ -179,7 +179,7 @@ def show_report(request: Request, *, run: str | None, form: str) -> Answer:
     if form not in {"html", "md", "json"}:
         message = f"--format {form}: html, md or json"
         raise Refused(message)
-    name = run or _latest(request)
+    name = run or latest(request)
     folder = RunFolder(root=request.runs, run=name)
     summary = summarize(_run_of(request, folder))
     text = report(summary, format=form, samples=folder.samples(), budget_ms=summary.lock_budget_ms)  # type: ignore[arg-type]
@@ -190,7 +190,7 @@ def show_report(request: Request, *, run: str | None, form: str) -> Answer:
     return Answer(document=run_document(summary, report=str(path), samples=folder.samples()), exit_code=EXIT_DONE)
 
 
-def _latest(request: Request) -> str:
+def latest(request: Request) -> str:
     """The last deployment or rollback: of the environment that is named, in its ledger too; else in the folder."""
     if request.env:
         with ExitStack() as stack:

@@ -1,0 +1,53 @@
+"""`invoke verify`: the chain of a run, in the database and in the copy, against each other."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict
+
+from orchestrator.adapters import ledger
+from orchestrator.adapters.postgres import plainly
+from orchestrator.adapters.runs import RunFolder
+from orchestrator.app.reading import latest
+from orchestrator.app.runs import Answer
+from orchestrator.app.site import Request, Site, open_site
+from orchestrator.core.chain import Examined, examine
+from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
+
+
+def verify(request: Request, *, run: str | None) -> Answer:
+    """Examine a run, by default the environment's last. Exit 0 when it is whole, or rewound on record."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=True)
+        name = run or latest(request)
+        found = _examined(site, RunFolder(root=request.runs, run=name))
+        _show(site, found)
+    good = found.state == "whole" or (found.state == "rewound" and found.acknowledged)
+    document = {**asdict(found), "missing_in_copy": found.missing_in_copy}
+    return Answer(document=document, exit_code=EXIT_DONE if good else EXIT_FAILED)
+
+
+def _examined(site: Site, folder: RunFolder) -> Examined:
+    with site.server.session("verify") as connection, plainly("reading the journal", reading=True):
+        kept = tuple(ledger.entries(connection, folder.run))
+        head = ledger.head(connection, folder.run)
+    try:
+        copy = tuple(folder.entries()) or None
+        lost = tuple(folder.lost())
+    except Refused as error:
+        return Examined(run=folder.run, state="unknown", problem=str(error), events=len(kept))
+    if not kept and head is None and copy is None:
+        message = f"run {folder.run} is neither in the ledger of {site.environment.name} nor in {folder.root}"
+        raise Refused(message)
+    if not kept and head is None and copy and not any(each.kind == "ledger_opened" for each in copy):
+        message = f"run {folder.run} never had a ledger (refused, or a dry run): there is nothing to compare"
+        raise Refused(message)
+    return examine(folder.run, ledger=kept, head=head, copy=copy, lost=lost)
+
+
+def _show(site: Site, found: Examined) -> None:
+    counts = f"{found.events} events in the database, {found.copied} in the copy"
+    at = f" (event {found.first})" if found.first and found.state != "whole" else ""
+    site.screen.line(f"run {found.run}: {counts}{at}", status=found.state)
+    if found.problem:
+        site.screen.line(f"  {found.problem}")
