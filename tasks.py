@@ -284,6 +284,23 @@ def check(c):
         c.run(f"{Path(sys.executable).parent / gate}", in_stream=False)
 
 
+@task(
+    auto_shortflags=False,
+    help={
+        "sections": "of deploy, rollback, random, twice, server, network, starters; by default all",
+        "points": "all, or about how many of the points of a deployment and of a rollback",
+        "runs": "trials per section that is not about points",
+        "starts": "how often two deployments are started together",
+        "seed": "another number, other random moments",
+    },
+)
+def chaos(c, sections=None, points="all", runs="30", starts="50", seed="1"):
+    """Kill deployments at every point where the world outside changes, resume, and compare."""
+    given = {"sections": sections, "points": points, "runs": runs, "starts": starts, "seed": seed}
+    options = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
+    c.run(f"{sys.executable} -m tests.chaos {options}", in_stream=False)
+
+
 @task(auto_shortflags=False, help={"only": "a pytest expression"})
 def test(c, only=None):
     """Run the suite on servers that it starts itself, two workers at a time."""

@@ -1,4 +1,4 @@
-"""The trail: whoever edits one row of a closed run is found, and a ledger that was set back is told from a forged one."""
+"""The trail: whoever edits a row of a closed run is found, and a ledger that was set back is no forged one."""
 
 from __future__ import annotations
 
