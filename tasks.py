@@ -147,9 +147,17 @@ def _typed(name: str) -> bool:
 )
 def deploy(request, *, dry_run=False, yes=False, until=None, only=None):
     """Carry the runbook out: preflight, plan, audit, backup, apply, validate."""
-    from orchestrator.app import runs
+    from orchestrator.app import resuming, runs
+    from orchestrator.core.outcome import OpenRun
 
-    return runs.deploy(request, yes=yes, until=until, confirm=_typed)
+    try:
+        return runs.deploy(request, yes=yes, until=until, confirm=_typed)
+    except OpenRun as open_run:
+        # Only a person at a terminal can say yes to going on with another run than the one that was asked for.
+        print(open_run, file=sys.stderr)
+        if not _typed("resume"):
+            raise
+        return resuming.resume(request, abandon=None, yes=True, confirm=_typed)
 
 
 @command(run="the run to walk back", yes=CONFIRMED)

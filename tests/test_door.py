@@ -24,7 +24,20 @@ program.run(["invoke", "--list"], exit=False)
 print(json.dumps(sorted(sys.modules)))
 """
 
-READING = ("plan", "preflight", "audit", "validate", "backup", "status", "history", "report", "seed")
+READING = (
+    "resume",
+    "hold",
+    "verify",
+    "plan",
+    "preflight",
+    "audit",
+    "validate",
+    "backup",
+    "status",
+    "history",
+    "report",
+    "seed",
+)
 
 
 def python(*words: str) -> subprocess.CompletedProcess[str]:
@@ -41,7 +54,7 @@ def test_listing_loads_no_driver() -> None:
     assert "deploy" in answer.stdout
 
 
-@pytest.mark.parametrize("task", ["deploy", "rollback", *READING])
+@pytest.mark.parametrize("task", [*RUNNING, *READING])
 def test_every_task_takes_the_common_options(task: str) -> None:
     """Environment, runbook, inventory, runs and JSON, under the same names everywhere; asking for help does nothing."""
     answer = python("-m", "invoke", task, "--help")

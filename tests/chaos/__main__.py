@@ -70,12 +70,8 @@ def _worker(number: int, chosen: argparse.Namespace, folder: Path) -> int:
             )
             stage.prepare()
             for section, result in _trials(stage, chosen, number):
-                total = len(stage.points[section]) if section in stage.points else 0  # type: ignore[index, operator]
-                line = {
-                    "section": section,
-                    "points": total,
-                    **{name: getattr(result, name) for name in Result.__slots__},
-                }
+                line = {name: getattr(result, name) for name in Result.__slots__}
+                line |= {"section": section, "points": len(stage.points_of(section))}
                 out.write(json.dumps(line) + "\n")
                 out.flush()
                 for problem in result.problems:
@@ -83,11 +79,6 @@ def _worker(number: int, chosen: argparse.Namespace, folder: Path) -> int:
         code = 0
     finally:
         os._exit(code)
-
-
-def _points(stage: Stage, section: str) -> int:
-    """How many points the command of that name has."""
-    return next((len(names) for command, names in stage.points.items() if command == section), 0)
 
 
 def _trials(stage: Stage, chosen: argparse.Namespace, number: int) -> Iterator[tuple[str, Result]]:

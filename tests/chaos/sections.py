@@ -77,6 +77,10 @@ class Stage:
             shutil.copytree(self.folder / "deployed", made.runs)
         return made
 
+    def points_of(self, section: str) -> list[str]:
+        """The names of the points of the command that a section is named after; none for the others."""
+        return next((names for command, names in self.points.items() if command == section), [])
+
     def judge(self, world: World, command: Command, result: Result, code: int) -> Result:
         """Compare with the run that nobody interrupted; a trial that went well leaves nothing behind."""
         if code != 0:
