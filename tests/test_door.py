@@ -24,20 +24,8 @@ program.run(["invoke", "--list"], exit=False)
 print(json.dumps(sorted(sys.modules)))
 """
 
-READING = (
-    "resume",
-    "hold",
-    "verify",
-    "plan",
-    "preflight",
-    "audit",
-    "validate",
-    "backup",
-    "status",
-    "history",
-    "report",
-    "seed",
-)
+RUNNING = ("deploy", "rollback", "resume", "hold", "verify")
+READING = ("plan", "preflight", "audit", "validate", "backup", "status", "history", "report", "seed")
 
 
 def python(*words: str) -> subprocess.CompletedProcess[str]:
