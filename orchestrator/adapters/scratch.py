@@ -10,7 +10,7 @@ import shutil
 import socket
 import tempfile
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -21,8 +21,10 @@ from psycopg.conninfo import make_conninfo
 from orchestrator.adapters import points
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.postgres import Connection, Server, plain_line, statement
+from orchestrator.adapters.processes import gone, this_process
 from orchestrator.adapters.programs import Installation, ProgramsMissing, installations
 from orchestrator.core.inventory import Secret
+from orchestrator.core.lease import Owner
 from orchestrator.core.outcome import OrchestratorError
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _PREFIX: Final = "orchestrator_scratch_"
 _RUN_AT_MOST: Final = 28  # of the 63 bytes of a name: the prefix takes 21, the random part 13
 _STEP: Final = "scratch"
+_FOLDER: Final = "orchestrator-scratch-"
+_MAKER: Final = "maker.json"
 _THROWAWAY: Final = {
     "autovacuum": "off",
     "max_wal_senders": "0",  # what wal_level = minimal asks for
@@ -145,7 +149,9 @@ class EmbeddedScratch:
     def database(self, *, like: Shape) -> Iterator[Server]:
         """An empty database of that shape. Raises NoScratchDatabase or EmbeddedServerFailed."""
         programs = self.installation or nearest_installation(like.major)
-        directory = Path(tempfile.mkdtemp(prefix="orchestrator-scratch-"))
+        sweep(Path(tempfile.gettempdir()))
+        directory = Path(tempfile.mkdtemp(prefix=_FOLDER))
+        (directory / _MAKER).write_text(json.dumps(asdict(this_process())), encoding="utf-8")
         cluster = Cluster(directory=directory, installation=programs, settings=_THROWAWAY)
         try:
             cluster.start()
@@ -161,6 +167,18 @@ class EmbeddedScratch:
     def _server(self, cluster: Cluster) -> Server:
         place = "the embedded scratch server"
         return Server(environment="scratch", url=Secret(cluster.url()), source=place, run=self.run)
+
+
+def sweep(folder: Path) -> tuple[Path, ...]:
+    """Remove the temporary servers of processes that were killed: their data is a copy of the target; gives them."""
+    swept = []
+    for path in sorted(folder.glob(f"{_FOLDER}*")):
+        with suppress(OSError, ValueError, TypeError, OrchestratorError):  # not ours to read, or still being made
+            if gone(Owner(**json.loads((path / _MAKER).read_text(encoding="utf-8")))):
+                Cluster(directory=path).discard()
+                shutil.rmtree(path)
+                swept.append(path)
+    return tuple(swept)
 
 
 def nearest_installation(major: int) -> Installation:
@@ -179,8 +197,13 @@ def nearest_installation(major: int) -> Installation:
 
 def scratch_name(run: str) -> str:
     """A new name that tells the run; letters, digits and underscores only."""
+    return f"{_names_of(run)}{secrets.token_hex(6)}"
+
+
+def _names_of(run: str) -> str:
+    """How the names of a run's scratch databases begin."""
     told = re.sub(r"[^a-z0-9]+", "_", run.lower())[:_RUN_AT_MOST].strip("_")
-    return f"{_PREFIX}{told}_{secrets.token_hex(6)}"
+    return f"{_PREFIX}{told}_"
 
 
 def elsewhere(server: Server, database: str) -> Server:
@@ -192,12 +215,13 @@ def elsewhere(server: Server, database: str) -> Server:
 def drop_leftovers(server: Server) -> tuple[str, ...]:
     """Drop the scratch databases that dead processes of this machine left behind; gives their names.
 
-    One that somebody is connected to, or whose maker cannot be told, stays.
+    One that somebody is connected to, or whose maker cannot be told, stays; a run that is taken up again knows its own.
     """
     dropped = []
     with server.session(_STEP, read_only=False) as connection:
         for row in connection.execute(statement("scratch_databases")).fetchall():
-            if row["sessions"] == 0 and _maker_is_gone(row["maker"]):
+            own = row["name"].startswith(_names_of(server.run))
+            if row["sessions"] == 0 and (own or _maker_is_gone(row["maker"])):
                 # Without FORCE: whoever has connected since then is right.
                 with suppress(psycopg.Error):
                     connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(row["name"])))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from jinja2 import TemplateError
 
 from orchestrator import __version__
-from orchestrator.adapters import ledger
+from orchestrator.adapters import ledger, points
 from orchestrator.adapters.execution import OnlineExecutor
 from orchestrator.adapters.identity import identify
 from orchestrator.adapters.journal import RunJournal
@@ -113,6 +113,7 @@ def write_reports(folder: RunFolder, summary: Summary) -> str:
     for form, name in REPORTS.items():
         text = report(summary, format=form, samples=samples, budget_ms=summary.lock_budget_ms)  # type: ignore[arg-type]
         folder.file(name).write_text(text, encoding="utf-8")
+        points.reached(f"file:{name}")
     return str(folder.path / REPORTS["html"])
 
 

@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -31,7 +32,9 @@ from orchestrator.adapters.scratch import (
     NoScratchDatabase,
     ServerScratch,
     drop_leftovers,
+    scratch_name,
     shape,
+    sweep,
 )
 from orchestrator.core.inventory import Secret
 from orchestrator.core.outcome import OrchestratorError
@@ -388,6 +391,37 @@ def test_scratch_databases_of_the_dead_are_dropped(database: str, server: Server
         finally:
             for name in names:
                 connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+
+
+def test_a_run_that_is_taken_up_again_drops_its_own(database: str, server: Server) -> None:
+    """A process killed before it could sign its scratch database leaves one that only the run's name tells."""
+    name = scratch_name(server.run)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    assert drop_leftovers(server) == (name,)
+    assert scratch_databases(database) == []
+
+
+def test_the_server_of_a_killed_process_is_swept_away(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data is a copy of the target, so the next run removes it; that of a living process stays."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with server.session("test") as connection:
+        like = shape(connection)
+    pid = os.fork()
+    if pid == 0:
+        with EmbeddedScratch(run=RUN).database(like=like):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    (left,) = tmp_path.glob("orchestrator-scratch-*")
+    # The kernel has told the server to stop, which takes it a moment; until then its folder stays.
+    while not (swept := sweep(tmp_path)):
+        assert left.exists()
+    assert swept == (left,)
+    with EmbeddedScratch(run=RUN).database(like=like):
+        assert sweep(tmp_path) == ()
+    assert list(tmp_path.glob("orchestrator-scratch-*")) == []
 
 
 def test_a_scratch_database_is_dropped_when_the_block_raises(database: str, server: Server) -> None:
