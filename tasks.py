@@ -136,7 +136,11 @@ def _typed(name: str) -> bool:
     if not sys.stdin.isatty():
         return False
     print(f"type {name} to go on: ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip() == name
+    try:
+        return sys.stdin.readline().strip() == name
+    except KeyboardInterrupt:
+        # Nothing has begun, so it is a no and not an interruption.
+        return False
 
 
 @command(
@@ -154,6 +158,8 @@ def deploy(request, *, dry_run=False, yes=False, until=None, only=None):
         return runs.deploy(request, yes=yes, until=until, confirm=_typed)
     except OpenRun as open_run:
         # Only a person at a terminal can say yes to going on with another run than the one that was asked for.
+        if not sys.stdin.isatty():
+            raise
         print(open_run, file=sys.stderr)
         if not _typed("resume"):
             raise

@@ -47,9 +47,8 @@ class Keeper:
             lease = read(connection)
             left = lease is not None and not lease.released
             lapsed = left and free(lease, gone=lease is not None and gone(lease.owner))
-            holder = ledger.take_run_lock(connection)
-            if holder is not None and lapsed and lease is not None:
-                holder = _end_sessions(connection, lease.run)
+            # A dead run's other sessions may outlive the one that held the lock: a VALIDATE, an open transaction.
+            holder = _end_sessions(connection, lease.run) if lapsed and lease else ledger.take_run_lock(connection)
         if holder is not None:
             message = f"{place}: another run is at work: {lease.told() if lease and left else holder}"
             raise Refused(f"{message}; wait until it has ended")
