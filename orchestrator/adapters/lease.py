@@ -23,6 +23,9 @@ SILENT_FOR_S = 8.0
 
 ENDED_WITHIN_S = 5.0
 
+_kept: set[int] = set()
+"""The tokens that this process keeps alive."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Keeper:
@@ -46,7 +49,7 @@ class Keeper:
         with plainly("reading the lease", reading=True):
             lease = read(connection)
             left = lease is not None and not lease.released
-            lapsed = left and free(lease, gone=lease is not None and gone(lease.owner))
+            lapsed = left and free(lease, gone=lease is not None and deserted(lease))
             # A dead run's other sessions may outlive the one that held the lock: a VALIDATE, an open transaction.
             holder = _end_sessions(connection, lease.run) if lapsed and lease else ledger.take_run_lock(connection)
         if holder is not None:
@@ -70,6 +73,7 @@ class Keeper:
             raise Refused(message)
         points.reached("lease:claimed")
         self.token = int(row["token"])
+        _kept.add(self.token)
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
         return self.token
@@ -77,6 +81,7 @@ class Keeper:
     def end(self) -> None:
         """Give the lease back and disconnect; where that fails, it ends by itself."""
         self._done.set()
+        _kept.discard(self.token)
         if self._thread is not None:
             self._thread.join()
         connection = self._connection
@@ -142,6 +147,11 @@ def read(connection: Connection) -> Lease | None:
         return None
     owner = Owner(**{name: row.pop(name) for name in ("host", "machine", "pid", "started", "os_user")})
     return Lease(owner=owner, **row)
+
+
+def deserted(lease: Lease) -> bool:
+    """Whether nobody renews it any more: its process is gone, or is ours and has given up."""
+    return gone(lease.owner) or (lease.owner == this_process() and lease.token not in _kept)
 
 
 CLAIM = """

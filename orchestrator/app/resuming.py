@@ -10,7 +10,7 @@ from orchestrator.adapters import events, lease, ledger
 from orchestrator.adapters.identity import identify
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.postgres import Connection, plainly
-from orchestrator.adapters.processes import gone, host_name, os_user
+from orchestrator.adapters.processes import host_name, os_user
 from orchestrator.app.at_work import AtWork, at_work
 from orchestrator.app.runs import Answer, carry_out, confirmed, walk
 from orchestrator.app.site import Request, Site, open_site
@@ -50,7 +50,7 @@ def hold(request: Request, *, run: str | None, reason: str) -> Answer:
         site = open_site(request, stack, read_only=False)
         with site.server.session("hold") as connection, plainly("asking to hold", reading=True):
             held = lease.read(connection)
-            if held is None or free(held, gone=gone(held.owner)) or run not in {None, held.run}:
+            if held is None or free(held, gone=lease.deserted(held)) or run not in {None, held.run}:
                 what = f"run {run}" if run else "no run"
                 message = f"{site.environment.name}: {what} is {'not ' if run else ''}at work; invoke status tells more"
                 raise Refused(message)

@@ -38,26 +38,19 @@ class Apply:
         if changed is not None:
             return changed
         with self.executor.opened(self.name):
-            # A target that was lost and found may have come back without the last statements: until none is left.
-            while left := [each for each in statements if self._left(each, recorder.run)]:
-                refusal = self._take(left, recorder)
-                if refusal is not None:
-                    return refusal
+            # Looked for anew each time: a target that was lost and found may have come back without the last ones.
+            while (statement := self._next(statements, recorder.run)) is not None:
+                if self._hopeless(statement, recorder):
+                    continue
+                refusal = self._execute(statement, recorder)
+                if refusal and not refusal.because_of_orphans:
+                    return Failed(note=f"{statement.id}: {refusal}", ours=True)
         return self._outcome(recorder.run, statements)
 
-    def _left(self, statement: Statement, run: Run) -> bool:
-        """Orphans settle a statement for this run; any other failure may be over by now."""
-        failure = run.failures.get(statement.id)
-        return statement.id not in run.done and not (failure and failure.because_of_orphans)
-
-    def _take(self, statements: Iterable[Statement], recorder: Recorder) -> Failed | None:
-        for statement in statements:
-            if not self._left(statement, recorder.run) or self._hopeless(statement, recorder):
-                continue
-            refusal = self._execute(statement, recorder)
-            if refusal and not refusal.because_of_orphans:
-                return Failed(note=f"{statement.id}: {refusal}", ours=True)
-        return None
+    def _next(self, statements: Iterable[Statement], run: Run) -> Statement | None:
+        """The first that is left. Orphans settle a statement for this run; any other failure may be over by now."""
+        settled = {each.id for each in run.failures.values() if each.because_of_orphans}
+        return next((each for each in statements if each.id not in run.done and each.id not in settled), None)
 
     def _changed_by_others(self, run: Run) -> Failed | Held | None:
         """The tables must be as the plan found them, but for what this run has done to them since."""

@@ -67,6 +67,11 @@ class PhysicalCopy:
             assert self._process.poll() is None, said
             assert time.monotonic() < deadline, said
 
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return self._port
+
     def stop(self) -> None:
         """Stop it and remove its data."""
         if self._process is not None:

@@ -1,0 +1,232 @@
+"""Losing the target in the middle: the same database is found again wherever it went, another one is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from orchestrator.adapters import points
+from orchestrator.adapters.embedded import Cluster
+from orchestrator.adapters.programs import server_installation
+from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, TargetChanged, TargetLost
+from tests import servers
+from tests.acceptance.copies import PhysicalCopy
+from tests.acceptance.desk import MASTER, Desk, execute, has_ledger, keys, value
+from tests.chaos.proxy import Proxy
+from tests.chaos.sections import port_of, with_port
+
+At = Callable[[int, Callable[[], None]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A primary of its own behind an address that can lead elsewhere; `name` is the database."""
+
+    primary: Cluster
+    proxy: Proxy
+    name: str
+
+    def leads_to(self, port: int) -> None:
+        """From now on the address leads to another server."""
+        self.proxy.target = port
+        self.proxy.cut()
+
+
+@pytest.fixture
+def site(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Staging behind a proxy, with the base migration."""
+    primary = Cluster(directory=tmp_path_factory.mktemp("primary"), installation=server_installation(16))
+    primary.start()
+    url = with_tables(primary)
+    with Proxy(port_of(primary)) as proxy:
+        desk.environment("staging", with_port(url, proxy.port), policy="reconnect_within_s = 30")
+        yield Site(primary=primary, proxy=proxy, name=servers.database_name(url))
+    primary.discard()
+
+
+@pytest.fixture
+def standby(site: Site) -> Iterator[PhysicalCopy]:
+    """A streaming, asynchronous standby of the primary."""
+    made = PhysicalCopy(site.primary.url(), standby=True)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def at() -> Iterator[At]:
+    """Do something when the n-th effect has been committed, before the run knows of it."""
+    todo: dict[int, Callable[[], None]] = {}
+    seen = 0
+
+    def visit(point: str) -> None:
+        nonlocal seen
+        seen += point == "effect:committed"
+        if point == "effect:committed" and seen in todo:
+            todo.pop(seen)()
+
+    points.visit(visit)
+    yield todo.__setitem__
+    points.visit(lambda _: None)
+
+
+def with_tables(cluster: Cluster, name: str | None = None) -> str:
+    """A database with the base migration; its URL."""
+    url = servers.fresh_database(cluster.url())
+    if name is not None:
+        execute(cluster.url(), f'alter database "{servers.database_name(url)}" rename to "{name}"')
+        url = cluster.url(name)
+    for path in sorted((MASTER / "migrations").glob("*/migration.sql")):
+        execute(url, path.read_text("utf-8"))
+    return url
+
+
+def until(url: str, query: str, *values: object) -> None:
+    """Until the one value that a query finds is true."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        while not (connection.execute(query.encode(), values or None).fetchone() or (False,))[0]:
+            continue
+
+
+def caught_up(site: Site, standby: PhysicalCopy) -> None:
+    """Until the standby has replayed everything."""
+    position = value(site.primary.url(), "select pg_current_wal_lsn()::text")
+    until(standby.url("postgres"), "select pg_last_wal_replay_lsn() >= %s::pg_lsn", position)
+
+
+def promote(site: Site, standby: PhysicalCopy) -> None:
+    """The primary dies without a word, the standby takes its place."""
+    site.primary.stop(immediate=True)
+    assert value(standby.url("postgres"), "select pg_promote(true, 60)")
+    site.leads_to(standby.port)
+
+
+def verified(desk: Desk, run: str) -> tuple[int, str]:
+    """Exit code and first word of `invoke verify`."""
+    said = desk.typed("verify", "--env", "staging", "--run", run)
+    return said.returncode, said.stdout.split()[0]
+
+
+def test_a_failover_without_loss(desk: Desk, site: Site, standby: PhysicalCopy, at: At) -> None:
+    """The run goes on by itself on the promoted standby: same identifier, each statement once, chain whole."""
+
+    def fail_over() -> None:
+        caught_up(site, standby)
+        promote(site, standby)
+
+    at(20, fail_over)
+    answer = desk.deploy()
+    assert answer.exit_code == EXIT_DONE
+    assert len(keys(standby.url(site.name))) == 45
+    assert desk.events(answer, "connection_restored")
+    done = [each["id"] for each in desk.events(answer, "statement_done")]
+    assert len(done) == len(set(done)) == 88
+    assert verified(desk, answer.document["run"]) == (EXIT_DONE, "whole")
+
+
+def test_a_failover_that_loses_the_tail(desk: Desk, site: Site, standby: PhysicalCopy, at: At) -> None:
+    """What the standby never got is done again, and its loss is on record: rewound, not forged."""
+
+    def fall_behind() -> None:
+        caught_up(site, standby)
+        execute(standby.url("postgres"), "alter system set primary_conninfo = ''", "select pg_reload_conf()")
+        until(site.primary.url(), "select not exists (select from pg_stat_replication)")
+
+    at(10, fall_behind)
+    at(20, lambda: promote(site, standby))
+    answer = desk.deploy()
+    assert answer.exit_code == EXIT_DONE
+    assert len(keys(standby.url(site.name))) == 45
+    (rewound,) = desk.events(answer, "ledger_rewound")
+    assert len(rewound["lost"]) >= 9
+    assert rewound["after"] > 0
+    assert verified(desk, answer.document["run"]) == (EXIT_DONE, "rewound")
+    assert desk.rollback().exit_code == EXIT_DONE
+    assert desk.deploy().exit_code == EXIT_DONE
+
+
+def test_a_tail_that_only_the_copy_knows(desk: Desk, site: Site, standby: PhysicalCopy, at: At) -> None:
+    """The run was interrupted before the failover: resume finds the copy ahead of the ledger and records it."""
+
+    def fall_behind() -> None:
+        caught_up(site, standby)
+        execute(standby.url("postgres"), "alter system set primary_conninfo = ''", "select pg_reload_conf()")
+        until(site.primary.url(), "select not exists (select from pg_stat_replication)")
+
+    at(10, fall_behind)
+    at(20, lambda: site.primary.stop(immediate=True))
+    execute_policy(desk, site, "reconnect_within_s = 1")
+    with pytest.raises(TargetLost):
+        desk.deploy()
+    assert value(standby.url("postgres"), "select pg_promote(true, 60)")
+    site.leads_to(standby.port)
+    answer = desk.resume()
+    assert answer.exit_code == EXIT_DONE
+    assert len(desk.events(answer, "ledger_rewound")) == 1
+    assert verified(desk, answer.document["run"]) == (EXIT_DONE, "rewound")
+
+
+def test_another_database_at_the_same_address(
+    desk: Desk, site: Site, at: At, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It has the same name and the same tables and is not the one: exit 1, and nothing is done to it."""
+    with Cluster(directory=tmp_path_factory.mktemp("other"), installation=server_installation(16)) as other:
+        url = with_tables(other, site.name)
+        execute(other.url(), f"alter role postgres password '{secret_of(site.primary)}'")
+        at(20, lambda: site.leads_to(port_of(other)))
+        with pytest.raises(TargetChanged, match="another database now") as stopped:
+            desk.deploy()
+        assert stopped.value.exit_code == 1
+        direct = with_port(site.primary.url(site.name), port_of(other))
+        assert not has_ledger(direct)
+        assert len(keys(direct)) == 1
+        assert servers.database_name(url) == site.name
+    site.leads_to(port_of(site.primary))
+    assert desk.resume().exit_code == EXIT_DONE
+
+
+def test_a_server_that_is_restarted(desk: Desk, site: Site, at: At) -> None:
+    """Whatever port it comes back on, behind the same address: the run is done by itself."""
+
+    def restart() -> None:
+        site.primary.stop()
+        site.primary.start()
+        site.leads_to(port_of(site.primary))
+
+    at(30, restart)
+    answer = desk.deploy()
+    assert answer.exit_code == EXIT_DONE
+    assert verified(desk, answer.document["run"]) == (EXIT_DONE, "whole")
+
+
+def test_a_server_that_stays_away(desk: Desk, site: Site, at: At) -> None:
+    """After the time that the policy gives it the run stops with 3, and resume goes on when it is back."""
+    execute_policy(desk, site, "reconnect_within_s = 1")
+    at(30, site.primary.stop)
+    with pytest.raises(TargetLost, match="invoke resume") as stopped:
+        desk.deploy()
+    assert stopped.value.exit_code == EXIT_HELD
+    site.primary.start()
+    site.leads_to(port_of(site.primary))
+    assert desk.resume().exit_code == EXIT_DONE
+
+
+def test_a_black_hole(desk: Desk, site: Site, at: At) -> None:
+    """Nothing answers and nothing is closed: it is noticed, cut, and the run goes on."""
+    at(30, site.proxy.swallow)
+    answer = desk.deploy()
+    assert answer.exit_code == EXIT_DONE
+    assert desk.events(answer, "connection_restored")
+
+
+def execute_policy(desk: Desk, site: Site, policy: str) -> None:
+    """Staging with another policy."""
+    desk.environment("staging", with_port(site.primary.url(site.name), site.proxy.port), policy=policy)
+
+
+def secret_of(cluster: Cluster) -> str:
+    """The password of a cluster's superuser."""
+    return str(psycopg.conninfo.conninfo_to_dict(cluster.url())["password"])
