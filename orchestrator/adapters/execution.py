@@ -16,7 +16,7 @@ from orchestrator.adapters.ddl import lock_table
 from orchestrator.adapters.interruption import within
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.ledger import DUMP_LOCK
-from orchestrator.adapters.postgres import Connection, is_lost, plain_line, plainly, statement
+from orchestrator.adapters.postgres import Connection, is_lost, is_mendable, plain_line, plainly, statement
 from orchestrator.adapters.target import ANSWER_WITHIN_S, Target
 from orchestrator.core.backoff import full_jitter
 from orchestrator.core.journal import (
@@ -38,10 +38,6 @@ LOCK_ERRORS = frozenset({"55P03", "40P01", "40001"})
 CANCELLED = "57014"
 PRISMA_LOCK = 72707369
 """The advisory lock that Prisma's migrate takes; holding it keeps a concurrent `migrate deploy` out."""
-
-MENDABLE = ("42501", "53", "58")
-"""insufficient_privilege, insufficient_resources (disk full, out of memory, too many locks), system_error: held, not
-failed, because the same statement works once the cause is gone."""
 
 WAY_BACK = "rollback"
 LEAST_IDLE_MS = 250
@@ -310,7 +306,7 @@ class OnlineExecutor:
         if code == CANCELLED:
             why = self.target.server.interruption.reason or "cancelled by an administrator"
             return HeldBack(f"{work.id}: {why}; nothing of it was kept")
-        if code.startswith(MENDABLE):
+        if is_mendable(error):
             return HeldBack(f"{work.id}: {plain_line(error)}; nothing of it was kept, mend it and resume")
         return StatementRejected(plain_line(error), sqlstate=code)
 

@@ -10,12 +10,12 @@ import psycopg
 
 from orchestrator.adapters import events, ledger, points
 from orchestrator.adapters.interruption import within
-from orchestrator.adapters.postgres import Connection, is_lost, plain_line, plainly
+from orchestrator.adapters.postgres import Connection, is_lost, is_mendable, plain_line, plainly
 from orchestrator.adapters.runs import JournalCopy
 from orchestrator.adapters.target import ANSWER_WITHIN_S, Target
 from orchestrator.core.entry import Entry, Head
 from orchestrator.core.journal import ConnectionRestored, Event, HoldAsked, LedgerRewound, RunFinished
-from orchestrator.core.outcome import JournalLost, LeaseLost, OrchestratorError, RunState, TargetChanged
+from orchestrator.core.outcome import JournalLost, LeaseLost, OrchestratorError, RunState, TargetChanged, TargetLost
 from orchestrator.core.run import Run
 
 LEASE_TAKEN = "OR001"
@@ -188,8 +188,7 @@ class LedgerJournal:
                     entry = self.append(self.connection, event)
             except psycopg.Error as error:
                 if not is_lost(error):
-                    message = f"run {self.run.id}: the journal cannot be written: {plain_line(error)}"
-                    raise JournalLost(message) from error
+                    raise self._unwritable(error) from error
                 written = events.encode(event)
                 for each in self.refresh(plain_line(error)):
                     if (each.kind, each.data) == written:
@@ -202,6 +201,13 @@ class LedgerJournal:
     def _take(self, entry: Entry) -> None:
         self._hashes.append(entry.hash)
         events.take(self.run, entry)
+
+    def _unwritable(self, error: psycopg.Error) -> JournalLost:
+        """What has no record does not go on; once the cause is gone, resume does."""
+        message = f"run {self.run.id}: the journal cannot be written: {plain_line(error)}"
+        if is_mendable(error):
+            return TargetLost(f"{message}; what took effect is on record, mend it and go on with: invoke resume")
+        return JournalLost(message)
 
     def _overtaken(self, why: str) -> LeaseLost:
         message = f"run {self.run.id}: another process has taken its place ({why}); this one did nothing more"

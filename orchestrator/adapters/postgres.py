@@ -205,6 +205,14 @@ def is_lost(error: psycopg.Error) -> bool:
     return gone and (not code or code.startswith(("08", "57P", "25P03", "25P04")))
 
 
+def is_mendable(error: psycopg.Error) -> bool:
+    """Whether the same statement works once a cause outside of it is gone, so that a run is held and not failed.
+
+    insufficient_privilege, class 53 (disk full, out of memory, too many locks), class 58 (the system's errors).
+    """
+    return (error.sqlstate or "").startswith(("42501", "53", "58"))
+
+
 def _escaped(value: str) -> str:
     """A value for libpq's `options`, where a backslash protects spaces and backslashes."""
     return re.sub(r"([\\ ])", r"\\\1", value)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 from orchestrator.adapters import events, ledger
 from orchestrator.adapters.identity import identify
@@ -29,6 +29,7 @@ class AtWork:
     keeper: Keeper
     connection: Connection
     target: Target
+    writers: list[LedgerJournal] = field(default_factory=list)
 
     def new_journal(self) -> RunJournal:
         """The journal of a run that begins: a file until preflight is GO."""
@@ -64,19 +65,20 @@ class AtWork:
         writer = self._writer(folder)
         writer.take_up(tuple(folder.entries()))
         writer.close("abandoned", f"{reason} ({os_user()} on {host_name()})")
-        writer.connection.close()
         return writer.run
 
     def _writer(self, folder: RunFolder) -> LedgerJournal:
         """A writer of one run's chain, under the lease, which is taken when it is first needed."""
         token = self.keeper.token or self.keeper.claim()
-        return LedgerJournal(
+        writer = LedgerJournal(
             target=self.target,
             connection=self.site.server.connect("journal"),
             copy=JournalCopy(folder=folder),
             token=token,
             run=Run(folder.run),
         )
+        self.writers.append(writer)
+        return writer
 
     def _rewound(self) -> Iterator[LedgerRewound]:
         """Runs whose copy here holds more than the ledger: the database was restored, or failed over. Told once."""
@@ -89,6 +91,7 @@ class AtWork:
             }
             for folder in all_runs(self.site.request.runs):
                 if folder.run not in told and folder.run != self.site.run:
+                    complete_copy(self.connection, folder)
                     yield from self._lost_of(folder)
 
     def _lost_of(self, folder: RunFolder) -> Iterator[LedgerRewound]:
@@ -111,6 +114,18 @@ class AtWork:
             yield LedgerRewound(run=folder.run, after=kept, lost=lost, reason=reason)
 
 
+def complete_copy(connection: Connection, folder: RunFolder) -> bool:
+    """Bring the copy of a closed run up to the ledger, where a crash or a full disk cut it short; whether it was."""
+    with suppress(Refused):
+        copy = tuple(folder.entries())
+        head = ledger.head(connection, folder.run)
+        kept = list(ledger.entries(connection, folder.run))
+        if head and head.closed and len(copy) < len(kept) and list(copy) == kept[: len(copy)]:
+            JournalCopy(folder=folder).rebuild(kept)
+            return True
+    return False
+
+
 @contextmanager
 def at_work(site: Site) -> Iterator[AtWork]:
     """Keep every other run out while the block lasts; signals ask it to stop. Raises Refused."""
@@ -121,6 +136,11 @@ def at_work(site: Site) -> Iterator[AtWork]:
             with site.server.session("run") as connection:
                 within_s = site.environment.policy.reconnect_within_s
                 target = Target(server=site.server, identity=identify(connection), within_s=within_s)
-                yield AtWork(site=site, keeper=keeper, connection=connection, target=target)
+                work = AtWork(site=site, keeper=keeper, connection=connection, target=target)
+                try:
+                    yield work
+                finally:
+                    for writer in work.writers:
+                        writer.connection.close()
         finally:
             keeper.end()

@@ -11,7 +11,8 @@ from orchestrator.adapters.identity import identify
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.adapters.processes import host_name, os_user
-from orchestrator.app.at_work import AtWork, at_work
+from orchestrator.adapters.runs import all_runs
+from orchestrator.app.at_work import AtWork, at_work, complete_copy
 from orchestrator.app.runs import Answer, carry_out, confirmed, walk
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.app.work import work_of
@@ -64,6 +65,9 @@ def _open_run(site: Site, connection: Connection) -> Run:
     with plainly("reading the journal in schema orchestrator", reading=True):
         found = ledger.open_runs(connection, name)
         if not found:
+            # A run that ended may have been killed before its last event was copied: the copy is its witness.
+            for each in all_runs(site.request.runs):
+                complete_copy(connection, each)
             message = (
                 f"{name}: nothing to resume: no run of its ledger is open; invoke status --env {name} tells what was,"
                 f" invoke deploy --env {name} begins"
