@@ -315,6 +315,14 @@ def chaos(c, sections=None, points="all", runs="30", starts="50", seed="1"):
     c.run(f"{sys.executable} -m tests.chaos {options}", in_stream=False)
 
 
+@task(
+    auto_shortflags=False, help={"rounds": "measured rounds, medians are told", "json": "one JSON document on stdout"}
+)
+def bench(c, rounds="7", json=False):
+    """Measure what recording costs, against the same statements in psql."""
+    c.run(f"{sys.executable} -m tests.bench --rounds {shlex.quote(rounds)}{' --json' if json else ''}", in_stream=False)
+
+
 @task(auto_shortflags=False, help={"only": "a pytest expression"})
 def test(c, only=None):
     """Run the suite on servers that it starts itself, two workers at a time."""

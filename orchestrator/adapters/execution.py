@@ -270,13 +270,15 @@ class OnlineExecutor:
     def _take_locks(self, connection: Connection, work: _Work, locks: tuple[Lock, ...], started: float) -> None:
         """Settings and locks. The second lock gets what the first left over, and never more than it should need."""
         # The commit of short DDL must not wait for a standby while it holds locks; the run's last event does that.
-        _configure(connection, work.lock_timeout_ms, work.statement_timeout_ms, synchronous_commit="local")
+        # One ms less than the statement timeout, so that the server says which lock it was that was not granted.
+        wait = max(1, work.lock_timeout_ms - 1) if work.blocks_writers else work.lock_timeout_ms
+        _configure(connection, wait, work.statement_timeout_ms, synchronous_commit="local")
         if not work.blocks_writers:
             return
         for position, lock in enumerate(locks):
-            left = max(1, int(work.lock_timeout_ms - _ms_since(started)))
-            wait = min(left, SECOND_LOCK_MS) if position else left
-            _configure(connection, wait, work.statement_timeout_ms)
+            if position:
+                left = max(1, int(work.lock_timeout_ms - _ms_since(started)))
+                _configure(connection, min(left, SECOND_LOCK_MS), work.statement_timeout_ms)
             try:
                 connection.execute(lock_table(lock))
             except psycopg.Error:

@@ -41,7 +41,7 @@ class RunLog:
     def listen(self, event: Event, _: Run) -> None:
         """One line for an event that is on record."""
         self._log.msg(kind_of(event), **plain_fields(event))
-        self._folder.append(LOG, self._buffer.getvalue().rstrip("\n"))
+        self._folder.append(LOG, self._buffer.getvalue().rstrip("\n"), durable=False)
         self._buffer.seek(0)
         self._buffer.truncate()
 

@@ -43,13 +43,14 @@ class RunFolder:
             raise Refused(message) from error
         return self.path / name
 
-    def append(self, name: str, line: str) -> None:
-        """Append a line and bring it to disk. Raises Refused when the folder or its disk does not allow it."""
+    def append(self, name: str, line: str, *, durable: bool = True) -> None:
+        """Append a line, to disk where it is a record. Raises Refused when the folder or its disk does not allow it."""
         try:
             with self.file(name).open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
         except OSError as error:
             message = f"{self.path / name}: cannot be written ({error.strerror})"
             raise Refused(message) from error

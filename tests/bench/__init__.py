@@ -1,0 +1,1 @@
+"""What the tool costs, as ratios against a baseline in the same run. Timings are never asserted in tests."""
