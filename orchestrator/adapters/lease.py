@@ -40,7 +40,7 @@ class Keeper:
 
     def start(self) -> Connection:
         """Make sure that nobody else is at work, and stay so. Raises Refused, which says who is."""
-        connection = self._connection = self.server.connect("lease")
+        connection = self._connection = self._connect()
         found = pooled(self.server, connection)
         place = self.server.environment
         if found is not None:
@@ -90,7 +90,8 @@ class Keeper:
         with suppress(psycopg.Error), within(connection, SILENT_FOR_S):
             if self.token:
                 points.reached("lease:release")
-                connection.execute("update orchestrator.lease set released = true where token = %s", (self.token,))
+                mine = (self.token, self.server.run)
+                connection.execute("update orchestrator.lease set released = true where token = %s and run = %s", mine)
                 points.reached("lease:released")
         connection.close()
 
@@ -113,8 +114,9 @@ class Keeper:
             with within(connection, SILENT_FOR_S):
                 row = connection.execute(
                     "update orchestrator.lease set heartbeat_at = clock_timestamp(),"
-                    " expires_at = clock_timestamp() + make_interval(secs => %s) where token = %s returning token",
-                    (LEASE_S, self.token),
+                    " expires_at = clock_timestamp() + make_interval(secs => %s)"
+                    " where token = %s and run = %s returning token",
+                    (LEASE_S, self.token, self.server.run),
                 ).fetchone()
         except psycopg.Error:
             if time.monotonic() - began >= SILENT_FOR_S:
@@ -125,11 +127,18 @@ class Keeper:
 
     def _reconnect(self) -> None:
         """Try once; the next heartbeat tries again. The run itself decides how long it waits for the target."""
+        self._open().close()
         with suppress(OrchestratorError, psycopg.Error):
-            fresh = self.server.connect("lease")
-            self._connection = fresh
-            # On a server that was started again, or is another one now, the session lock is gone.
-            ledger.take_run_lock(fresh)
+            self._connection = self._connect()
+            # On a server that was started again the session lock is gone.
+            ledger.take_run_lock(self._connection)
+
+    def _connect(self) -> Connection:
+        connection = self.server.connect("lease")
+        # A heartbeat must not wait for a standby: its silence would be taken for a dead way.
+        with plainly("preparing the lease", reading=True):
+            connection.execute("set synchronous_commit = local")
+        return connection
 
     def _open(self) -> Connection:
         if self._connection is None:

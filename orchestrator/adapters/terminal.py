@@ -75,6 +75,12 @@ class Screen:
             # A full disk behind a redirection, a closed stream: telling never breaks the work.
             self.console.quiet = True
 
+    def close(self) -> None:
+        """Give the terminal back, also when a run stopped in the middle of a step."""
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
     def preview(self, step: str, text: str) -> None:
         """A line of a dry run."""
         self.line(f"  {step:<10} {text}")
@@ -124,6 +130,8 @@ class Screen:
             self.line(f"  {summary.holding} of {summary.promised} promised keys stand")
         if summary.reason:
             self.line(f"  because: {summary.reason}")
+        for told in summary.taken_up:
+            self.line(f"  taken up: {told}")
         for difference in summary.differences:
             self.line(f"  differs from before: {difference}")
         self.line(f"  {safety(summary)}")
@@ -151,9 +159,7 @@ class Screen:
             self._bar = self._progress.add_task(event.step, total=total)
 
     def _step_finished(self, event: StepFinished) -> None:
-        if self._progress:
-            self._progress.stop()
-            self._progress = None
+        self.close()
         self.line(f"{event.step:<10} {event.note} ({event.duration_ms / 1000:.1f} s)", status=f"{event.state:<8}")
 
     def _findings(self, findings: tuple[Finding, ...]) -> None:

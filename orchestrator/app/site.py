@@ -278,12 +278,14 @@ def open_site(request: Request, stack: ExitStack, *, read_only: bool) -> Site:
         role=environment.database.role,
         read_only=read_only,
     )
+    screen = Screen(json=request.json)
+    stack.callback(screen.close)
     return Site(
         request=request,
         environment=environment,
         folder=folder,
         run=run,
-        screen=Screen(json=request.json),
+        screen=screen,
         server=server,
         stack=stack,
     )

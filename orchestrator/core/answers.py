@@ -130,6 +130,9 @@ def run_document(summary: Summary, *, report: str | None, samples: Samples) -> D
         "rolled_back": summary.rolled_back,
         "rolls_back": summary.rolls_back,
         "differences": list(summary.differences),
+        "taken_up": list(summary.taken_up),
+        "reconnections": summary.reconnections,
+        "lost_events": summary.lost_events,
         "next_steps": list(summary.next_steps),
         "report": report,
     }

@@ -65,6 +65,9 @@ class Summary:
     rolls_back: str | None
     undone: int
     differences: tuple[str, ...]
+    taken_up: tuple[str, ...]
+    reconnections: int
+    lost_events: int
     next_steps: tuple[str, ...]
     head: str
 
@@ -122,6 +125,9 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         rolls_back=started.rolls_back,
         undone=len(run.undone),
         differences=run.walked_back.differences if run.walked_back else (),
+        taken_up=tuple(f"after it was {each.after}, by {each.initiator} on {each.host}" for each in run.resumed),
+        reconnections=len(run.reconnections),
+        lost_events=sum(len(each.lost) for each in run.rewinds if not each.run),
         next_steps=tuple(_next_steps(run, relations, state)),
         head=run.head,
     )
