@@ -12,11 +12,12 @@ import psycopg
 from psycopg import sql
 
 from orchestrator.adapters import points
+from orchestrator.adapters.blockers import blocker_of
 from orchestrator.adapters.ddl import lock_table
 from orchestrator.adapters.interruption import within
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.ledger import DUMP_LOCK
-from orchestrator.adapters.postgres import Connection, is_lost, is_mendable, plain_line, plainly, statement
+from orchestrator.adapters.postgres import Connection, is_lost, is_mendable, plain_line, plainly
 from orchestrator.adapters.target import ANSWER_WITHIN_S, Target
 from orchestrator.core.backoff import full_jitter
 from orchestrator.core.journal import (
@@ -27,7 +28,7 @@ from orchestrator.core.journal import (
     StatementDone,
     StatementUndone,
 )
-from orchestrator.core.locks import CONFLICTS, SECOND_LOCK_MS, Lock, LockOrder
+from orchestrator.core.locks import SECOND_LOCK_MS, Lock, LockOrder
 from orchestrator.core.outcome import ConnectionLost, HeldBack, LockUnavailable, StatementRejected
 from orchestrator.core.plan import VALIDATE_LOCK_TIMEOUT_MS, Statement
 from orchestrator.core.run import Run
@@ -316,7 +317,7 @@ class OnlineExecutor:
         """Journal the 1st, 2nd, 4th, 8th … failure: a long wait must not fill the ledger."""
         if attempt & (attempt - 1):
             return
-        blocker = self._blocker(work)
+        blocker = blocker_of(self._open_connection(), work.locks)
         self.journal.record(
             LockAttemptFailed(
                 statement=work.id, attempt=attempt, table=error.table, sqlstate=error.sqlstate, blocker=blocker
@@ -324,36 +325,6 @@ class OnlineExecutor:
         )
         if attempt == 1:
             self.journal.record(NotificationQueued(topic="blocked", about=f"{work.id}: {blocker}"))
-
-    def _blocker(self, work: _Work) -> str:
-        """Who stands in the way; finding it out must not end the run."""
-        try:
-            return self._find_blocker(work)
-        except psycopg.Error as error:
-            if is_lost(error):
-                raise ConnectionLost(plain_line(error)) from error
-            return f"unknown ({plain_line(error)})"
-
-    def _find_blocker(self, work: _Work) -> str:
-        modes = sorted({f"{mode.title().replace(' ', '')}Lock" for lock in work.locks for mode in CONFLICTS[lock.mode]})
-        found = (
-            self._open_connection()
-            .execute(
-                statement("blockers"),
-                {
-                    "schemas": [lock.table.schema for lock in work.locks],
-                    "names": [lock.table.name for lock in work.locks],
-                    "modes": modes,
-                },
-            )
-            .fetchone()
-        )
-        if found is None:
-            return "nobody any more"
-        who = f"pid {found['pid']}" if found["pid"] else "a prepared transaction"
-        known = [found["usename"], found["application"], found["state"]]
-        age = [f"{found['age_s']} s old"] if found["age_s"] is not None else []
-        return f"{who} ({', '.join([*filter(None, known), *age])})"
 
     def _open_connection(self) -> Connection:
         if self._connection is None:
