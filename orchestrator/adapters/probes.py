@@ -35,8 +35,7 @@ class Probes:
     _oids: dict[str, list[int]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
-        """Connect and look the tables up. Raises CannotConnect."""
-        self._connect()
+        """Connect with the first question: whoever asks knows what to do when the target does not answer."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -45,7 +44,10 @@ class Probes:
             self._connection.close()
 
     def ask(self, probe: str) -> Answer:
-        """The rows of a probe, or why it could not be answered. Raises ConnectionLost; another try connects anew."""
+        """The rows of a probe, or why it could not be answered.
+
+        Raises CannotConnect, ConnectionLost; another try connects anew.
+        """
         special: dict[str, Callable[[Connection], Iterable[Row]]] = {
             "identity": self.others.rows,
             "pooler": self._pooler,

@@ -86,7 +86,7 @@ class Conductor:
         for position, name in enumerate(names):
             stop = self.recorder.stopping()
             if stop is not None:
-                return self._stopped(name, stop)
+                return self._stopped(name, f"{stop}; stopped before {name}")
             ending = None if self._stands(self.steps[name]) else self._take(self.steps[name])
             # Orphans fail their relations and nothing else: what comes after apply still tells the whole story.
             if ending and (ending.ours or ending.state != "failed"):
@@ -109,7 +109,7 @@ class Conductor:
 
     def _stopped(self, name: str, reason: str) -> Ending:
         self._give(name, Verdict(word="HOLD", reasons=(reason,)))
-        return Ending(state="held", reason=f"{reason}; stopped before {name}")
+        return Ending(state="held", reason=reason)
 
     def _take(self, step: Step) -> Ending | None:
         """One step and its gate; None when the run goes on."""
@@ -131,7 +131,7 @@ class Conductor:
         )
         ending = self._ending(step, outcome)
         if ending is None and stop is not None:
-            return self._stopped(f"after {step.name}", stop)
+            return self._stopped(step.name, f"{stop}; stopped after {step.name}")
         return ending or self._gate(step)
 
     def _act(self, step: Step) -> Outcome:
@@ -141,9 +141,8 @@ class Conductor:
                 reason = step.due(self.recorder.run)
                 return Skipped(note=reason) if reason is not None else step.act(self.recorder)
             except (ConnectionLost, CannotConnect) as error:
-                if attempt == ATTEMPTS or self.recorder.stopping():
+                if attempt == ATTEMPTS or self.recorder.stopping() or not self._recovered(str(error)):
                     return self._failed(step, error)
-                self.recorder.recover(str(error))
             except JournalLost:
                 raise
             except HeldBack as error:
@@ -151,6 +150,14 @@ class Conductor:
             except OrchestratorError as error:
                 return self._failed(step, error)
         raise AssertionError  # the last attempt returns
+
+    def _recovered(self, reason: str) -> bool:
+        """Whether the target was found again; a run that has no ledger yet can end without it. Raises JournalLost."""
+        try:
+            self.recorder.recover(reason)
+        except CannotConnect:
+            return False
+        return True
 
     def _failed(self, step: Step, error: OrchestratorError) -> Outcome:
         # A step that only looks and could not is no failure of what was added: nothing is walked back for it.

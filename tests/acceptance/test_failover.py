@@ -230,3 +230,22 @@ def execute_policy(desk: Desk, site: Site, policy: str) -> None:
 def secret_of(cluster: Cluster) -> str:
     """The password of a cluster's superuser."""
     return str(psycopg.conninfo.conninfo_to_dict(cluster.url())["password"])
+
+
+def test_a_server_that_is_gone_before_anything_began(desk: Desk, site: Site, at: At) -> None:
+    """Lost in preflight and not found again: refused, nothing on record there, and the next deployment works."""
+    execute_policy(desk, site, "reconnect_within_s = 1")
+    seen: list[str] = []
+
+    def stop(point: str) -> None:
+        if point == "file:journal.jsonl" and not seen:
+            seen.append(point)
+            site.primary.stop(immediate=True)
+
+    points.visit(stop)
+    answer = desk.deploy()
+    assert (answer.exit_code, answer.document["state"]) == (2, "refused")
+    site.primary.start()
+    site.leads_to(port_of(site.primary))
+    assert not has_ledger(site.primary.url(site.name))
+    assert desk.deploy().exit_code == EXIT_DONE

@@ -237,6 +237,7 @@ def test_a_session_that_was_ended_is_told_and_begun_anew(tables: str) -> None:
         server=server_of(tables), contract=CONTRACT, others=Others(servers={}), backup=Backup(), check_tools=tools
     )
     with prober:
+        assert prober.ask("prepared").problem is None
         execute(
             tables, "select pg_terminate_backend(pid) from pg_stat_activity where application_name like '%preflight'"
         )
