@@ -19,6 +19,8 @@ class Pair:
         """Begin to pass bytes."""
         self.proxy, self.near, self.far = proxy, near, far
         self.swallowing = False
+        # Before a byte passes: who sees one may already ask for trouble.
+        proxy.pairs.add(self)
         for source, sink in ((near, far), (far, near)):
             threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
@@ -114,4 +116,4 @@ class Proxy:
                 near.close()
                 continue
             far.settimeout(None)
-            self.pairs.add(Pair(self, near, far))
+            Pair(self, near, far)
