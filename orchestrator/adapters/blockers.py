@@ -1,42 +1,58 @@
-"""Who stands in the way of a lock that was not granted."""
+"""Looks at who holds locks on our tables, before any is asked for; asks for none itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import cast
 
-import psycopg
+from orchestrator.adapters.postgres import Connection, statement
+from orchestrator.core.catalog import TableName
+from orchestrator.core.holders import Holder
+from orchestrator.core.locks import CONFLICTS, Mode
 
-from orchestrator.adapters.postgres import Connection, is_lost, plain_line, statement
-from orchestrator.core.locks import CONFLICTS, Lock
-from orchestrator.core.outcome import ConnectionLost
+MODES: Mapping[str, Mode] = {f"{mode.title().replace(' ', '')}Lock": mode for mode in CONFLICTS}
+"""The modes as pg_locks spells them."""
 
 
-def blocker_of(connection: Connection, locks: Iterable[Lock]) -> str:
-    """The oldest who holds a conflicting lock on one of the tables, in words; a doubt is told and ends no run.
+def oids(connection: Connection, tables: Iterable[TableName]) -> dict[TableName, int]:
+    """The object identifiers of tables; one that does not exist is left out. Raises psycopg.Error."""
+    wanted = tuple(tables)
+    rows = connection.execute(
+        "select n.nspname as schema, c.relname as name, c.oid"
+        " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " join unnest(%s::text[], %s::text[]) as wanted (schema, name)"
+        " on wanted.schema = n.nspname and wanted.name = c.relname",
+        ([each.schema for each in wanted], [each.name for each in wanted]),
+    )
+    return {TableName(schema=row["schema"], name=row["name"]): row["oid"] for row in rows}
 
-    Raises ConnectionLost.
+
+def holders(
+    connection: Connection, tables: Collection[int], ours: Collection[int]
+) -> tuple[tuple[Holder, ...], tuple[frozenset[TableName], ...]]:
+    """Who holds what on these tables, and per transaction which of them it has locked for writing.
+
+    `ours` are the pids of our own sessions. Raises psycopg.Error.
     """
-    try:
-        return _named(connection, tuple(locks))
-    except psycopg.Error as error:
-        if is_lost(error):
-            raise ConnectionLost(plain_line(error)) from error
-        return f"unknown ({plain_line(error)})"
+    rows = connection.execute(statement("holders"), {"tables": list(tables), "ours": list(ours)}).fetchall()
+    found = tuple(
+        Holder(
+            table=TableName(schema=row["schema"], name=row["name"]),
+            mode=MODES[row["mode"]],
+            **{name: row[name] for name in ("pid", "role", "application", "state", "backend", "age_ms", "query")},
+        )
+        for row in rows
+    )
+    written: dict[str, set[TableName]] = {}
+    for row, holder in zip(rows, found, strict=True):
+        if holder.mode == "ROW EXCLUSIVE":
+            written.setdefault(row["transaction"], set()).add(holder.table)
+    return found, tuple(frozenset(each) for each in written.values())
 
 
-def _named(connection: Connection, locks: tuple[Lock, ...]) -> str:
-    modes = sorted({f"{mode.title().replace(' ', '')}Lock" for lock in locks for mode in CONFLICTS[lock.mode]})
-    found = connection.execute(
-        statement("blockers"),
-        {
-            "schemas": [lock.table.schema for lock in locks],
-            "names": [lock.table.name for lock in locks],
-            "modes": modes,
-        },
-    ).fetchone()
-    if found is None:
-        return "nobody any more"
-    who = f"pid {found['pid']}" if found["pid"] else "a prepared transaction"
-    known = [found["usename"], found["application"], found["state"]]
-    age = [f"{found['age_s']} s old"] if found["age_s"] is not None else []
-    return f"{who} ({', '.join([*filter(None, known), *age])})"
+def waiters(
+    connection: Connection, tables: Collection[int], ours: Collection[int]
+) -> Iterator[tuple[int, Mode, float]]:
+    """Who waits for a lock on these tables: table, mode and how long, in ms. Raises psycopg.Error."""
+    for row in connection.execute(statement("waiters"), {"tables": list(tables), "ours": list(ours)}):
+        yield cast("int", row["relation"]), MODES[row["mode"]], float(row["waited_ms"])

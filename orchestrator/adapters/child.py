@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG: Final = 1
 _LEAVE_WITHIN_S: Final = 10.0
+WATCH: Final = 'read -r word || { kill -TERM -- "-$1"; sleep 3; kill -KILL -- "-$1"; }'
 _TOLD_AT_MOST: Final = 400
 _LINES_AT_MOST: Final = 3
 # What a server adds to an error may hold rows: they have no place in a message.
@@ -64,6 +65,7 @@ class Child:
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed when the block is left
         self._complained: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed when the block is left
         self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Start it. Raises ChildFailed when there is no such program."""
@@ -83,6 +85,7 @@ class Child:
             self._close()
             message = f"{self._order.name} cannot be run: {error.strerror}"
             raise ChildFailed(message) from None
+        self._watcher = _watch(self._process.pid)
         _running.add(self)
         return self
 
@@ -92,11 +95,12 @@ class Child:
         try:
             self._end()
         finally:
+            _let_go(self._watcher)
             self._close()
 
     def signal(self, order: signal.Signals) -> None:
-        """Send a signal to the whole group, if it still runs."""
-        if self._process is not None and self._process.poll() is None:
+        """Send a signal to the whole group, also when its leader has ended and left others behind."""
+        if self._process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, order)
 
@@ -127,9 +131,12 @@ class Child:
         return f"{self._order.name} {how}: {said or 'it said nothing'}"
 
     def _end(self) -> None:
-        """SIGTERM, then SIGKILL, for the whole group; nothing when it has ended by itself."""
+        """SIGTERM, then SIGKILL, for the whole group; what a leader that has ended left behind is killed."""
         process = self._process
-        if process is None or process.poll() is not None:
+        if process is None:
+            return
+        if process.poll() is not None:
+            self.signal(signal.SIGKILL)
             return
         for order in (signal.SIGTERM, signal.SIGKILL):
             self.signal(order)
@@ -140,6 +147,24 @@ class Child:
     def _close(self) -> None:
         self._said.close()
         self._complained.close()
+
+
+def _watch(group: int) -> subprocess.Popen[bytes]:
+    """A shell that ends the group when we are gone, however we went: then its pipe from us closes without a word."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", WATCH, "watch", str(group)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _let_go(watcher: subprocess.Popen[bytes] | None) -> None:
+    """Tell it that all is well."""
+    if watcher is not None:
+        with contextlib.suppress(OSError):
+            watcher.communicate(b"well\n")
 
 
 def end_all(order: signal.Signals) -> None:

@@ -1,202 +1,346 @@
-"""Carries out statements online: both locks within the budget or not at all, and the record in the same transaction."""
+"""Carries out transactions online: one attempt at a time where writers are blocked, side by side where they are not.
+
+Each commits its effect with its record. When to try what, and again, is the dispatcher's to say.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from random import Random
 
 import psycopg
-from psycopg import sql
 
-from orchestrator.adapters import points
-from orchestrator.adapters.blockers import blocker_of
-from orchestrator.adapters.ddl import lock_table
+from orchestrator.adapters import blockers
+from orchestrator.adapters.attempt import AUTOVACUUM_GIVES_WAY_MS, Attempt, AttemptFailed
+from orchestrator.adapters.condition import HARMLESS, vacuum, way
 from orchestrator.adapters.interruption import within
 from orchestrator.adapters.journal import RunJournal
-from orchestrator.adapters.ledger import DUMP_LOCK
-from orchestrator.adapters.postgres import Connection, is_lost, is_mendable, plain_line, plainly
+from orchestrator.adapters.lanes import Lane, Lanes, Taken
+from orchestrator.adapters.meaning import meaning
+from orchestrator.adapters.postgres import Connection, is_lost, pid_of, plain_line, plainly
+from orchestrator.adapters.preparation import keep_dumps_out, prepare
+from orchestrator.adapters.spare import SpareCores
 from orchestrator.adapters.target import ANSWER_WITHIN_S, Target
-from orchestrator.core.backoff import full_jitter
-from orchestrator.core.journal import (
-    Event,
-    KeyRestored,
-    LockAttemptFailed,
-    NotificationQueued,
-    StatementDone,
-    StatementUndone,
+from orchestrator.adapters.watchdog import Watch, Watchdog
+from orchestrator.core.catalog import TableName
+from orchestrator.core.entry import Entry
+from orchestrator.core.holders import Holder
+from orchestrator.core.journal import Event
+from orchestrator.core.locks import Lock, LockOrder
+from orchestrator.core.outcome import (
+    CannotConnect,
+    ConnectionLost,
+    HeldBack,
+    LockUnavailable,
+    OrchestratorError,
 )
-from orchestrator.core.locks import SECOND_LOCK_MS, Lock, LockOrder
-from orchestrator.core.outcome import ConnectionLost, HeldBack, LockUnavailable, StatementRejected
-from orchestrator.core.plan import VALIDATE_LOCK_TIMEOUT_MS, Statement
-from orchestrator.core.run import Run
-
-LOCK_ERRORS = frozenset({"55P03", "40P01", "40001"})
-"""lock_not_available, deadlock_detected, serialization_failure: another attempt may succeed."""
-
-CANCELLED = "57014"
-PRISMA_LOCK = 72707369
-"""The advisory lock that Prisma's migrate takes; holding it keeps a concurrent `migrate deploy` out."""
+from orchestrator.core.ports import Ended
+from orchestrator.core.transaction import Transaction
+from orchestrator.core.validation import SETTINGS, Choice, Pace
 
 WAY_BACK = "rollback"
-LEAST_IDLE_MS = 250
 ENDING_MS = 3000
 RECONNECTIONS = 20
-FIRST_DELAY_MS = 50.0
-LONGEST_DELAY_MS = 2000.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """What one transaction does: its locks, its statements, and the event that tells of it."""
-
-    id: str
-    locks: tuple[Lock, ...]
-    statements: tuple[str, ...]
-    lock_timeout_ms: int
-    statement_timeout_ms: int
-    event: Callable[[int, float, float], Event]
-    on_record: Callable[[Run], bool]
-
-    @property
-    def blocks_writers(self) -> bool:
-        return any(lock.blocks_writers for lock in self.locks)
+TERMINATED_WITHIN_MS = 2000
+CANCEL_AGAIN_S = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
 class OnlineExecutor:
-    """Executes plans against one target. Budget in ms, `give_up_after_s` in s per statement."""
+    """Executes against one target. Budget in ms; `give_up_after_s` bounds the wait for a dump of ours.
+
+    `calibrates` measures the server before there is work, so that cores to spare are known as such.
+    """
 
     target: Target
     journal: RunJournal
     budget_ms: int
     give_up_after_s: float
-    random: Random = field(default_factory=Random)
+    calibrates: bool = False
     order: LockOrder = field(default_factory=LockOrder)
     _step: str = ""
     _connection: Connection | None = None
+    _lanes: Lanes | None = None
+    _watchdog: Watchdog | None = None
+    _spare: SpareCores = field(default_factory=SpareCores)
+    _pace: Pace = field(default_factory=Pace)
+    _oids: dict[TableName, int] = field(default_factory=dict)
+    _vacuumed: set[TableName] = field(default_factory=set)
+    _deadlock_timeout_ms: int = 1000
 
     @contextmanager
     def opened(self, step: str) -> Iterator[None]:
-        """Hold a connection, and Prisma's lock on it, while statements run. Raises HeldBack when Prisma runs."""
+        """Hold a connection, and Prisma's lock on it, while statements run. Raises HeldBack when Prisma runs.
+
+        When the block ends early, what runs in lanes is cancelled, and what was committed there is published.
+        """
         self._step = step
         self._connection = self.target.server.connect(step)
+        self._lanes = Lanes(target=self.target, step=step)
+        self._watchdog = Watchdog(server=self.target.server, budget_ms=self.budget_ms)
         try:
-            self._prepare(self._connection)
-            yield
+            with self._watchdog.awake():
+                try:
+                    self._prepare(self._connection)
+                    if self.calibrates:
+                        with plainly("measuring the server"):
+                            self._spare.calibrate(self._connection)
+                    yield
+                finally:
+                    self._end_lanes()
         finally:
             self._connection.close()
             self._connection = None
 
-    def execute(self, planned: Statement) -> None:
-        """Do it and record it. Raises StatementRejected, HeldBack."""
-        self._carry_out(
-            _Work(
-                id=planned.id,
-                locks=planned.locks,
-                statements=(planned.sql,),
-                lock_timeout_ms=planned.lock_timeout_ms,
-                statement_timeout_ms=planned.statement_timeout_ms,
-                event=lambda attempts, duration, blocked: StatementDone(
-                    id=planned.id,
-                    relation=planned.relation,
-                    sql=planned.sql,
-                    attempts=attempts,
-                    duration_ms=duration,
-                    blocked_ms=blocked,
-                ),
-                on_record=lambda run: planned.id in run.done,
-            )
-        )
+    @property
+    def running(self) -> tuple[Transaction, ...]:
+        """What is at work in lanes."""
+        return self._open_lanes().running
 
-    def undo(self, planned: Statement, *, of: str) -> None:
-        """Walk it back and record that, as far as that is not done. Raises StatementRejected, HeldBack."""
-        if planned.id not in self.journal.run.undone:
-            self._drop(planned, of)
-        for number, text in enumerate(planned.restore, start=1):
-            if self.journal.run.restored[planned.id] < number:
-                self._restore(planned, of, text, number)
-
-    def _drop(self, planned: Statement, of: str) -> None:
-        self._carry_out(
-            _Work(
-                id=planned.id,
-                locks=planned.undo_locks,
-                statements=planned.undo,
-                lock_timeout_ms=self.budget_ms,
-                statement_timeout_ms=self.budget_ms,
-                event=lambda attempts, duration, blocked: StatementUndone(
-                    id=planned.id,
-                    relation=planned.relation,
-                    of=of,
-                    sql=planned.undo,
-                    attempts=attempts,
-                    duration_ms=duration,
-                    blocked_ms=blocked,
-                ),
-                on_record=lambda run: planned.id in run.undone,
-            )
-        )
-
-    def _restore(self, planned: Statement, of: str, text: str, number: int) -> None:
-        """Validate a partition's own key, which the drop has put there again."""
-        self._carry_out(
-            _Work(
-                id=planned.id,
-                locks=(),
-                statements=(text,),
-                lock_timeout_ms=VALIDATE_LOCK_TIMEOUT_MS,
-                statement_timeout_ms=0,
-                event=lambda _, duration, __: KeyRestored(
-                    id=planned.id, relation=planned.relation, of=of, sql=text, duration_ms=duration
-                ),
-                on_record=lambda run: run.restored[planned.id] >= number,
-            )
-        )
-
-    def _carry_out(self, work: _Work) -> None:
-        began = time.monotonic()
-        delays = full_jitter(first_ms=FIRST_DELAY_MS, most_ms=LONGEST_DELAY_MS, random=self.random)
-        for attempt, delay in enumerate(delays, start=1):
-            try:
-                self._may_go_on(work)
-                self._try(work, attempt, began, delay)
-            except ConnectionLost as error:
-                self._reconnect(str(error))
-            # The one question after every attempt, also one whose COMMIT got no answer: is it on record?
-            if work.on_record(self.journal.run):
-                return
-
-    def _try(self, work: _Work, attempt: int, began: float, delay: float) -> None:
-        """One attempt, and a pause when a lock was not granted. Raises HeldBack after `give_up_after_s`."""
-        try:
-            self._attempt(work, attempt)
-        except LockUnavailable as error:
-            self._tell(work, attempt, error)
-            if time.monotonic() - began > self.give_up_after_s:
-                message = f"{work.id}: no lock within {self.give_up_after_s} s ({attempt} attempts): {error}"
-                raise HeldBack(message) from error
-            self.target.server.interruption.wait(delay / 1000)
-
-    def _may_go_on(self, work: _Work) -> None:
-        """Raises HeldBack when somebody asked to stop, LeaseLost, ConnectionLost."""
+    def may_go_on(self, work: Transaction) -> None:
+        """Raises HeldBack when somebody asked to stop, LeaseLost; a lost connection is found again."""
         interruption = self.target.server.interruption
-        try:
-            if interruption.reason is None:
+        if interruption.reason is None:
+            try:
                 self.journal.heed(self._open_connection())
-        except psycopg.Error as error:
-            raise self._explained(error, work) from error
+            except psycopg.Error as error:
+                self._recovered(self._meaning(error, work))
         if interruption.reason is not None:
             message = f"{interruption.reason}; what took effect is on record, {work.id} was not begun"
             raise HeldBack(message)
+
+    def holders(self, works: Collection[Transaction]) -> tuple[Holder, ...]:
+        """Who holds locks on the tables of these transactions, our own sessions left out.
+
+        What writers have locked so far is a hint at the order in which the application locks. A doubt ends nothing.
+        """
+        tables = {lock.table for each in works for lock in each.locks}
+        connection = self._open_connection()
+        try:
+            ours = [pid_of(connection), *self._open_lanes().pids]
+            found, written = blockers.holders(connection, self._known(connection, tables), ours)
+        except psycopg.Error as error:
+            if is_lost(error):
+                self._recovered(ConnectionLost(plain_line(error)))
+            return ()
+        for each in works:
+            self.order.seed(each.locks, written)
+        return found
+
+    def attempt(
+        self, work: Transaction, *, attempts: int, waited_ms: float = 0.0, vacuumed: Collection[TableName] = ()
+    ) -> None:
+        """One attempt, recorded when it took effect. `waited_ms` is what others have waited in attempts before.
+
+        On the tables of `vacuumed` an autovacuum is made to give way first. Raises LockUnavailable, StatementRejected,
+        HeldBack. A lost connection is found again, and whether it took effect is on record then.
+        """
+        gentle = tuple(Lock(table=each, mode="SHARE UPDATE EXCLUSIVE") for each in vacuumed)
+        event = work.event(attempts=attempts)
+        try:
+            entry = self._attempt(self._open_connection(), work, event, waited_ms=waited_ms, gentle=gentle)
+        except ConnectionLost as error:
+            self._recovered(error)
+        else:
+            self.journal.publish(entry)
+
+    def begin(self, work: Transaction, *, attempts: int, keys: int) -> None:
+        """Start a long one in a lane; `keys` of its table are still to be validated."""
+        try:
+            self._open_lanes().begin(work, lambda connection: self._long(connection, work, attempts, keys))
+        except CannotConnect as error:
+            raise LockUnavailable(str(error), sqlstate="", table=str(work.locks[0].table)) from error
+
+    def ended(self, within_s: float | None) -> Iterator[Ended]:
+        """What ended in lanes, waited for so long; what took effect is on record and published."""
+        for lane in self._open_lanes().ended(within_s):
+            yield self._collected(lane)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not beyond the moment when somebody asks to stop."""
+        self.target.server.interruption.wait(seconds)
+
+    def terminate(self, holder: Holder) -> bool:
+        """End a session; whether it is gone."""
+        if holder.pid is None:
+            return False
+        try:
+            row = (
+                self._open_connection()
+                .execute("select pg_terminate_backend(%s, %s) as gone", (holder.pid, TERMINATED_WITHIN_MS))
+                .fetchone()
+            )
+        except psycopg.Error as error:
+            if is_lost(error):
+                self._recovered(ConnectionLost(plain_line(error)))
+            return False
+        return bool(row and row["gone"])
+
+    def lag_s(self) -> float:
+        """How far the slowest replica is behind, in seconds; 0 where there is none or it is hidden from us."""
+        query = "select coalesce(max(extract(epoch from replay_lag)), 0)::float8 as lag from pg_stat_replication"
+        try:
+            row = self._open_connection().execute(query).fetchone()
+        except psycopg.Error as error:
+            if is_lost(error):
+                self._recovered(ConnectionLost(plain_line(error)))
+            return 0.0
+        return float(row["lag"]) if row else 0.0
+
+    def spare(self) -> bool:
+        """Whether the server has a core to spare, and nobody waits for a table that is being validated."""
+        if self._watchdog is not None and self._watchdog.crowded:
+            return False
+        try:
+            return self._spare.found(self._open_connection())
+        except psycopg.Error as error:
+            if is_lost(error):
+                self._recovered(ConnectionLost(plain_line(error)))
+            return False
+
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody waits for a table that is being validated."""
+        return self._watchdog is not None and self._watchdog.crowded
+
+    def _attempt(
+        self,
+        connection: Connection,
+        work: Transaction,
+        event: Event,
+        *,
+        waited_ms: float = 0.0,
+        gentle: tuple[Lock, ...] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> Entry:
+        """One transaction on this connection. Raises what `_explained` makes of a failure."""
+        locks = self.order.arrange(work.locks)
+        patience_ms = self._deadlock_timeout_ms + AUTOVACUUM_GIVES_WAY_MS
+        watched: Watch | None = None
+        try:
+            tables = self._known(connection, [lock.table for lock in work.locks])
+            attempt = Attempt(
+                connection=connection,
+                work=work,
+                locks=locks,
+                record=lambda each: self.journal.submit(
+                    each, event, tables=tables if work.short else [], waited_ms=waited_ms, short=work.short
+                ),
+                gentle=gentle,
+                patience_ms=patience_ms,
+                settings=settings or {},
+            )
+            seconds = ANSWER_WITHIN_S + (work.statement_timeout_ms + patience_ms * len(gentle)) / 1000
+            with (
+                self.target.server.interruption.cancelling(connection)
+                if not work.short
+                else within(connection, seconds),
+                self._watching(connection, work) as watched,
+            ):
+                row = attempt.carry_out()
+        except AttemptFailed as failure:
+            if failure.refused is not None and failure.refused in locks[1:]:
+                self.order.flip(locks, locks.index(failure.refused))
+            raise self._meaning(failure.error, work, watched) from failure
+        except psycopg.Error as error:
+            raise self._meaning(error, work) from error
+        return Entry(**row)
+
+    @contextmanager
+    def _watching(self, connection: Connection, work: Transaction) -> Iterator[Watch | None]:
+        """Under the watchdog's eyes; a long one is in the way only where it is alone."""
+        if self._watchdog is None or not work.locks:
+            yield None
+            return
+        alone = work.locks if work.short else [lock for lock in work.locks if lock.mode != "ROW SHARE"]
+        tables = self._known(connection, [lock.table for lock in alone])
+        with self._watchdog.watching(pid_of(connection), tables, short=work.short) as watch:
+            yield watch
+
+    def _long(self, connection: Connection, work: Transaction, attempts: int, keys: int) -> Taken:
+        """In a lane's thread: choose the way, vacuum where that pays, validate. Touches nothing that others share."""
+        if self.target.server.interruption.reason is not None:
+            message = f"{self.target.server.interruption.reason}; {work.id} was not begun"
+            raise HeldBack(message)
+        notes: tuple[Event, ...] = ()
+        choice: Choice | None = None
+        try:
+            if work.kind == "validate":
+                choice, notes = self._way(connection, work, keys)
+        except psycopg.Error as error:
+            raise self._meaning(error, work) from error
+        predicted = round(choice.predicted_ms * self._pace.factor, 1) if choice else None
+        event = work.event(attempts=attempts, way=choice.way if choice else "", predicted_ms=predicted)
+        entry = self._attempt(connection, work, event, settings=SETTINGS[choice.way] if choice else None)
+        return Taken(entry=entry, notes=notes)
+
+    def _way(self, connection: Connection, work: Transaction, keys: int) -> tuple[Choice | None, tuple[Event, ...]]:
+        """The way for one key, after the vacuum that it asks for. Raises psycopg.Error."""
+        table = work.locks[0].table
+        oid = self._known(connection, [table])[0]
+        choice, seen = way(connection, oid, work.constraint, keys=keys, may_vacuum=table not in self._vacuumed)
+        if choice is None or seen is None or not choice.vacuum:
+            return choice, ()
+        self._vacuumed.add(table)
+        notes: tuple[Event, ...] = ()
+        interruption = self.target.server.interruption
+        # It is only to save time: without it the planner's own way is as good.
+        with suppress(*HARMLESS), interruption.cancelling(connection), self._watching(connection, work):
+            notes = (vacuum(connection, table, seen.child),)
+        return way(connection, oid, work.constraint, keys=keys, may_vacuum=False)[0], notes
+
+    def _collected(self, lane: Lane) -> Ended:
+        """Read a lane's result, in the main thread: publish, or find out what became of it."""
+        lanes = self._open_lanes()
+        try:
+            taken = lane.future.result()
+        except ConnectionLost as error:
+            self._lane_lost(lane, str(error))
+            return Ended(work=lane.work)
+        except OrchestratorError as error:
+            lanes.give_back(lane.connection)
+            return Ended(work=lane.work, error=error)
+        lanes.give_back(lane.connection)
+        self.journal.publish(taken.entry)
+        for note in taken.notes:
+            self.journal.record(note)
+        done = self.journal.run.done.get(lane.work.id)
+        if done is not None and done.predicted_ms:
+            self._pace.learn(done.predicted_ms / self._pace.factor, done.duration_ms)
+        return Ended(work=lane.work)
+
+    def _lane_lost(self, lane: Lane, reason: str) -> None:
+        """End the former session, so that it cannot commit any more, and learn what it did. Raises JournalLost."""
+        fresh, _ = self.target.again(self._step, former=lane.connection, reason=reason)
+        self.journal.recover(reason)
+        self._open_lanes().give_back(fresh)
+
+    def _end_lanes(self) -> None:
+        """Nothing of ours survives the step: cancel, wait, and publish what was committed all the same."""
+        lanes = self._open_lanes()
+        while lanes.running:
+            lanes.cancel()
+            for lane in lanes.ended(CANCEL_AGAIN_S):
+                if lane.future.exception() is None:
+                    self.journal.publish(lane.future.result().entry)
+                lane.connection.close()
+        lanes.close()
+        self._lanes = None
+        self.journal.settle()
+
+    def _recovered(self, error: Exception) -> None:
+        """Find the target again after a lost connection; anything else is raised."""
+        if not isinstance(error, ConnectionLost):
+            raise error
+        self._reconnect(str(error))
 
     def _reconnect(self, reason: str) -> None:
         """Find the target again and learn from the ledger what took effect. Raises JournalLost, HeldBack."""
         for _ in range(RECONNECTIONS):
             former = self._connection
             self._connection, _ = self.target.again(self._step, former=former, reason=reason)
+            self._oids.clear()
             self.journal.recover(reason)
             try:
                 self._prepare(self._connection, patience_ms=ENDING_MS)
@@ -208,123 +352,22 @@ class OnlineExecutor:
         raise HeldBack(message)
 
     def _prepare(self, connection: Connection, *, patience_ms: int = 1) -> None:
-        """Take Prisma's lock; a former session of ours may need a moment to give it back.
+        """Raises HeldBack when another runner, or a dump of ours, is at work, and ConnectionLost."""
+        self._deadlock_timeout_ms = prepare(connection, budget_ms=self.budget_ms, patience_ms=patience_ms)
+        if self._step == WAY_BACK:
+            keep_dumps_out(connection, self.target.server.interruption, within_s=self.give_up_after_s)
 
-        Raises HeldBack when another runner has it, ConnectionLost.
-        """
-        # A way that dies while locks are held must not hold them up: the server ends the transaction by itself.
-        idle = max(LEAST_IDLE_MS, 2 * self.budget_ms)
-        with plainly("preparing a connection"):
-            connection.execute(f"set idle_in_transaction_session_timeout = {idle}".encode())
-            connection.execute(f"set lock_timeout = {patience_ms}".encode())
-            try:
-                connection.execute("select pg_advisory_lock(%s)", (PRISMA_LOCK,))
-            except psycopg.errors.LockNotAvailable:
-                message = "another migration runner holds advisory lock 72707369: wait for it, then resume"
-                raise HeldBack(message) from None
-            if self._step == WAY_BACK:
-                self._keep_dumps_out(connection)
+    def _meaning(self, error: psycopg.Error, work: Transaction, watch: Watch | None = None) -> Exception:
+        """What an error means for this transaction."""
+        reason = self.target.server.interruption.reason
+        return self.journal.overtaken(error) or meaning(error, work, watch, stopping=reason)
 
-    def _keep_dumps_out(self, connection: Connection) -> None:
-        """A way back must not meet a dump of ours, for which DROP CONSTRAINT would wait, and readers behind it.
-
-        Raises HeldBack when the dump has not ended within `give_up_after_s`.
-        """
-        deadline = time.monotonic() + self.give_up_after_s
-        interruption = self.target.server.interruption
-        for delay in full_jitter(first_ms=FIRST_DELAY_MS, most_ms=LONGEST_DELAY_MS, random=self.random):
-            row = connection.execute("select pg_try_advisory_lock(%s) as granted", (DUMP_LOCK,)).fetchone()
-            if row and row["granted"]:
-                return
-            if interruption.reason or time.monotonic() > deadline:
-                message = interruption.reason or "a backup of this database is being taken: resume when it has ended"
-                raise HeldBack(message)
-            interruption.wait(delay / 1000)
-
-    def _attempt(self, work: _Work, attempt: int) -> None:
-        """One transaction: settings, locks, statements, and the journal's row last, because its lock is shared."""
-        connection = self._open_connection()
-        locks = self.order.arrange(work.locks)
-        started = time.perf_counter()
-        try:
-            with self._watched(connection, work), connection.transaction():
-                self._take_locks(connection, work, locks, started)
-                for text in work.statements:
-                    self._stay_within(connection, work, started)
-                    connection.execute(text.encode())
-                elapsed = _ms_since(started)
-                blocked = elapsed if work.blocks_writers else 0.0
-                event = work.event(attempt, elapsed, blocked)
-                entry = self.journal.append(connection, event)
-                points.reached("effect:executed")
-        except psycopg.Error as error:
-            raise self._explained(error, work) from error
-        points.reached("effect:committed")
-        self.journal.publish(entry, event)
-
-    def _watched(self, connection: Connection, work: _Work) -> AbstractContextManager[None]:
-        """What is short must answer soon; what is long may be cancelled by an interruption."""
-        if work.statement_timeout_ms:
-            return within(connection, ANSWER_WITHIN_S + work.statement_timeout_ms / 1000)
-        return self.target.server.interruption.cancelling(connection)
-
-    def _take_locks(self, connection: Connection, work: _Work, locks: tuple[Lock, ...], started: float) -> None:
-        """Settings and locks. The second lock gets what the first left over, and never more than it should need."""
-        # The commit of short DDL must not wait for a standby while it holds locks; the run's last event does that.
-        # One ms less than the statement timeout, so that the server says which lock it was that was not granted.
-        wait = max(1, work.lock_timeout_ms - 1) if work.blocks_writers else work.lock_timeout_ms
-        _configure(connection, wait, work.statement_timeout_ms, synchronous_commit="local")
-        if not work.blocks_writers:
-            return
-        for position, lock in enumerate(locks):
-            if position:
-                left = max(1, int(work.lock_timeout_ms - _ms_since(started)))
-                _configure(connection, min(left, SECOND_LOCK_MS), work.statement_timeout_ms)
-            try:
-                connection.execute(lock_table(lock))
-            except psycopg.Error:
-                if position:
-                    self.order.flip(locks)
-                raise
-
-    def _stay_within(self, connection: Connection, work: _Work, started: float) -> None:
-        """What is left of the budget bounds the next statement. Raises LockUnavailable when nothing is left."""
-        if not work.blocks_writers:
-            return
-        left = int(work.lock_timeout_ms - _ms_since(started))
-        if left < 1:
-            message = f"the budget of {work.lock_timeout_ms} ms was used up by the locks"
-            raise LockUnavailable(message, sqlstate="", table=", ".join(str(lock.table) for lock in work.locks))
-        _configure(connection, left, left)
-
-    def _explained(self, error: psycopg.Error, work: _Work) -> Exception:
-        """What an error means: try again, give up on this statement, or stop here."""
-        code = error.sqlstate or ""
-        if is_lost(error):
-            return ConnectionLost(f"{work.id}: connection lost ({plain_line(error)})")
-        ours = code == CANCELLED and "statement timeout" in str(error)
-        if code in LOCK_ERRORS or ours:
-            table = ", ".join(str(lock.table) for lock in work.locks)
-            return LockUnavailable(plain_line(error), sqlstate=code, table=table)
-        if code == CANCELLED:
-            why = self.target.server.interruption.reason or "cancelled by an administrator"
-            return HeldBack(f"{work.id}: {why}; nothing of it was kept")
-        if is_mendable(error):
-            return HeldBack(f"{work.id}: {plain_line(error)}; nothing of it was kept, mend it and resume")
-        return StatementRejected(plain_line(error), sqlstate=code)
-
-    def _tell(self, work: _Work, attempt: int, error: LockUnavailable) -> None:
-        """Journal the 1st, 2nd, 4th, 8th … failure: a long wait must not fill the ledger."""
-        if attempt & (attempt - 1):
-            return
-        blocker = blocker_of(self._open_connection(), work.locks)
-        self.journal.record(
-            LockAttemptFailed(
-                statement=work.id, attempt=attempt, table=error.table, sqlstate=error.sqlstate, blocker=blocker
-            )
-        )
-        if attempt == 1:
-            self.journal.record(NotificationQueued(topic="blocked", about=f"{work.id}: {blocker}"))
+    def _known(self, connection: Connection, tables: Collection[TableName]) -> list[int]:
+        """The object identifiers of tables, looked up once. Raises psycopg.Error."""
+        missing = [each for each in tables if each not in self._oids]
+        if missing:
+            self._oids |= blockers.oids(connection, missing)
+        return [self._oids[each] for each in tables if each in self._oids]
 
     def _open_connection(self) -> Connection:
         if self._connection is None:
@@ -332,15 +375,8 @@ class OnlineExecutor:
             raise RuntimeError(message)
         return self._connection
 
-
-def _configure(connection: Connection, lock_timeout_ms: int, statement_timeout_ms: int, **more: str) -> None:
-    settings = {"lock_timeout": str(lock_timeout_ms), "statement_timeout": str(statement_timeout_ms), **more}
-    calls = sql.SQL(", ").join(
-        sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
-        for name, value in settings.items()
-    )
-    connection.execute(sql.SQL("select {}").format(calls))
-
-
-def _ms_since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 3)
+    def _open_lanes(self) -> Lanes:
+        if self._lanes is None:
+            message = "the executor is used outside of opened()"
+            raise RuntimeError(message)
+        return self._lanes

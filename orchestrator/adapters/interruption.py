@@ -31,6 +31,8 @@ class Interruption:
     """
 
     reason: str | None = None
+    resume: str = "invoke resume"
+    _heard: int = 0
     _asked: threading.Event = field(default_factory=threading.Event)
     _watched: WeakSet[psycopg.Connection[Any]] = field(default_factory=WeakSet)
     _cancellable: set[psycopg.Connection[Any]] = field(default_factory=set)
@@ -81,8 +83,9 @@ class Interruption:
 
     def _hear(self, number: int, _: object) -> None:
         name = signal.Signals(number).name
-        if self._asked.is_set():
-            _stop_now(name)
+        self._heard += 1
+        if self._heard > 1:
+            _stop_now(name, self.resume)
         _say(f"{name}: stopping after the current statement; once more stops at once\n")
         self.ask(f"interrupted by {name}")
 
@@ -111,10 +114,10 @@ def within(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None
         timer.cancel()
 
 
-def _stop_now(name: str) -> None:
+def _stop_now(name: str, resume: str) -> None:
     """What is committed is on record, what is not will be rolled back by the server."""
     child.end_all(signal.SIGKILL)
-    _say(f"{name} again: stopped at once; invoke status tells how far the run came, invoke resume goes on\n")
+    _say(f"{name} again: stopped at once; what took effect is on record, go on with: {resume}\n")
     os._exit(EXIT_HELD)
 
 

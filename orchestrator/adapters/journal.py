@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 
 from orchestrator.adapters import events
 from orchestrator.adapters.interruption import Interruption
-from orchestrator.adapters.ledger_journal import LedgerJournal
+from orchestrator.adapters.ledger_journal import Cursor, LedgerJournal
 from orchestrator.adapters.postgres import Connection, plain_line
 from orchestrator.adapters.runs import FileJournal
 from orchestrator.adapters.target import Target
 from orchestrator.core.entry import Entry
 from orchestrator.core.journal import Event
-from orchestrator.core.outcome import CannotConnect, RunState, TargetLost
+from orchestrator.core.outcome import CannotConnect, JournalLost, RunState, TargetLost
 from orchestrator.core.run import Run
 
 Listener = Callable[[Event, Run], None]
@@ -38,24 +38,40 @@ class RunJournal:
 
     def record(self, event: Event) -> None:
         """Append one event. Raises JournalLost when the ledger cannot be written."""
-        (self.ledger or self.file).record(event)
+        if self.ledger:
+            self._tell_all(self.ledger.record(event))
+            return
+        self.file.record(event)
         self._tell(event)
 
     def close(self, state: RunState, reason: str) -> None:
         """Append the last event, which seals the chain."""
         if self.ledger:
-            self._tell(self.ledger.close(state, reason)[1])
+            self._tell_all(self.ledger.close(state, reason))
         else:
             self._tell(self.file.close(state, reason))
 
-    def append(self, connection: Connection, event: Event) -> Entry:
-        """Append one event inside the transaction of its effect; `publish` it after the commit."""
-        return self._opened().append(connection, event)
+    def submit(
+        self, connection: Connection, event: Event, *, tables: Sequence[int], waited_ms: float, short: bool
+    ) -> Cursor:
+        """Append one event inside the transaction of its effect, from whatever thread; `publish` it after the commit.
 
-    def publish(self, entry: Entry, event: Event) -> None:
-        """Make a committed entry known."""
-        self._opened().publish(entry)
-        self._tell(event)
+        The server fills in how long it took and, where `short`, the longest that anybody waited for `tables`.
+        """
+        return self._opened().submit(connection, event, tables=tables, waited_ms=waited_ms, short=short)
+
+    def publish(self, entry: Entry) -> None:
+        """Make a committed entry known, and those that waited for it."""
+        self._tell_all(self._opened().publish(entry))
+
+    def settle(self) -> None:
+        """When nothing is at work any more: what was committed and never heard of becomes known."""
+        if self.ledger:
+            self._tell_all(self.ledger.settle())
+
+    def overtaken(self, error: psycopg.Error) -> JournalLost | None:
+        """What it means for this run when the ledger refused an event; None when it is something else."""
+        return self._opened().overtaken(error)
 
     def recover(self, reason: str) -> None:
         """After a lost connection: find the target again, and out how far the run came. Raises JournalLost."""

@@ -18,6 +18,9 @@ VERSIONS = ("ledger_1", "ledger_2")
 
 VERSION = len(VERSIONS)
 
+CLOSED_SINCE = 2
+"""Version 1 did not note which runs are closed."""
+
 RUN_LOCK = 0x0AC4E57A
 """Our session-level advisory lock on the target: one run at a time."""
 
@@ -70,11 +73,11 @@ def run_ids(connection: Connection, environment: str | None = None) -> tuple[str
 
 def head(connection: Connection, run: str) -> Head | None:
     """The end of a run's chain as the ledger keeps it, None for a run that it does not know. Raises psycopg.Error."""
-    if (version_of(connection) or 0) < VERSION:
+    version = version_of(connection)
+    if version is None:
         return None
-    row = connection.execute(
-        "select head_seq as seq, head_hash as hash, environment, closed from orchestrator.run where id = %s", (run,)
-    ).fetchone()
+    query = statement("head" if version >= CLOSED_SINCE else "head_1")
+    row = connection.execute(query, {"run": run}).fetchone()
     return Head(**row) if row else None
 
 
@@ -96,14 +99,18 @@ def ask_to_hold(connection: Connection, run: str, *, reason: str, os_user: str, 
     )
 
 
-def entries(connection: Connection, run: str, *, after: int = 0) -> Iterator[Entry]:
-    """The entries of one run, those after a number only."""
+def entries(connection: Connection, run: str, *, after: int | None = None) -> Iterator[Entry]:
+    """The entries of one run, all of them or those after a number.
+
+    A time that no calendar of ours has (infinity) is read as another one: its event's hash tells that it was changed.
+    """
     if version_of(connection) is None:
         return
     rows = connection.execute(
-        "select run, seq, at, actor, kind, data::text as data, previous, hash"
-        " from orchestrator.event where run = %s and seq > %s order by seq",
-        (run, after),
+        "select run, seq, case when at between '0001-01-02' and '9999-12-30' then at else 'epoch' end as at,"
+        " actor, kind, data::text as data, previous, hash from orchestrator.event"
+        " where run = %(run)s and (%(after)s::bigint is null or seq > %(after)s) order by seq",
+        {"run": run, "after": after},
     )
     for row in rows:
         yield Entry(**row)

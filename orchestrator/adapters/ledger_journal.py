@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psycopg
+from psycopg.rows import DictRow
 
 from orchestrator.adapters import events, ledger, points
 from orchestrator.adapters.interruption import within
-from orchestrator.adapters.postgres import Connection, is_lost, is_mendable, plain_line, plainly
+from orchestrator.adapters.postgres import Connection, is_lost, is_mendable, plain_line, plainly, statement
 from orchestrator.adapters.runs import JournalCopy
 from orchestrator.adapters.target import ANSWER_WITHIN_S, Target
+from orchestrator.core import chain
 from orchestrator.core.entry import Entry, Head
 from orchestrator.core.journal import ConnectionRestored, Event, HoldAsked, LedgerRewound, RunFinished
-from orchestrator.core.outcome import JournalLost, LeaseLost, OrchestratorError, RunState, TargetChanged, TargetLost
+from orchestrator.core.outcome import (
+    ConnectionLost,
+    JournalLost,
+    LeaseLost,
+    Refused,
+    RunState,
+    TargetChanged,
+    TargetLost,
+)
 from orchestrator.core.run import Run
+
+Cursor = psycopg.Cursor[DictRow]
+
+TRIES = 5
+"""How often something is tried again at once when only the connection broke."""
 
 LEASE_TAKEN = "OR001"
 RUN_CLOSED = "OR002"
@@ -33,11 +49,38 @@ class LedgerJournal:
     token: int
     run: Run
     _hashes: list[str] = field(init=False, default_factory=list)
+    _early: dict[int, Entry] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Events wait for no standby, which may be away; the last one does."""
+        self._settle()
+
+    def _settle(self) -> None:
+        with plainly("preparing the journal"):
+            self.connection.execute("set synchronous_commit = local")
 
     def begin(self, environment: str, earlier: Sequence[Entry]) -> None:
-        """Take over what was recorded before there was a ledger. Raises Refused."""
+        """Take over what was recorded before there was a ledger. Raises Refused, JournalLost.
+
+        When the answer to the COMMIT is lost, the ledger is asked: a run must not be told as refused and stand there.
+        """
         points.reached("run:begin")
-        with plainly("opening the journal", reading=True), self.connection.transaction():
+        for last in (False,) * TRIES + (True,):
+            try:
+                with plainly("opening the journal", reading=True):
+                    if ledger.head(self.connection, self.run.id) is None:
+                        self._begin(environment, earlier)
+                break
+            except ConnectionLost as error:
+                if last:
+                    raise TargetLost(str(error)) from error
+                self.connection, _ = self.target.again("journal", former=self.connection, reason=str(error))
+        points.reached("run:begun")
+        for entry in earlier:
+            self._take(entry)
+
+    def _begin(self, environment: str, earlier: Sequence[Entry]) -> None:
+        with self.connection.transaction():
             self.connection.execute(
                 "insert into orchestrator.run (id, environment, head_seq, head_hash) values (%s, %s, %s, %s)",
                 (self.run.id, environment, len(earlier), earlier[-1].hash),
@@ -47,44 +90,45 @@ class LedgerJournal:
                     "insert into orchestrator.event values (%s, %s, %s, %s, %s, %s::json, %s, %s)",
                     [(e.run, e.seq, e.at, e.actor, e.kind, e.data, e.previous, e.hash) for e in earlier],
                 )
-        points.reached("run:begun")
-        for entry in earlier:
-            self._take(entry)
 
     def take_up(self, known: Sequence[Entry]) -> tuple[Entry, ...]:
         """Go on with a run that another process began; `known` is the copy that this machine has of it.
 
-        Gives back the events that the ledger has lost, which are recorded as such. Raises JournalLost when copy and
-        ledger tell different stories.
+        Gives back the events that the ledger has lost and no event tells of yet; the caller records that. Raises
+        JournalLost when copy or ledger was touched.
         """
         held = list(ledger.entries(self.connection, self.run.id))
-        for mine, theirs in zip(known, held, strict=False):
-            if mine.hash != theirs.hash:
-                message = (
-                    f"run {self.run.id}: the copy in {self.copy.folder.path} and the ledger part ways at event"
-                    f" {mine.seq}: invoke verify --run {self.run.id} says more; nothing was done"
-                )
-                raise JournalLost(message)
-        lost = tuple(known[len(held) :])
-        self.copy.rebuild(held, lost)
+        common = chain.common(held, known)
+        if common < min(len(held), len(known)) and not chain.both_whole(self.run.id, held, known):
+            message = (
+                f"run {self.run.id}: the copy in {self.copy.folder.path} and the ledger part ways at event"
+                f" {common + 1}, and one of them was touched: invoke verify --env {self.target.server.environment}"
+                f"{self.target.server.where} --run {self.run.id} says more; to go on with what the ledger says, move"
+                " that folder away first; nothing was done"
+            )
+            raise JournalLost(message)
+        self.copy.rebuild(held, known[common:] if common < len(known) else ())
         for entry in held:
             self._take(entry)
         self.connection.execute("update orchestrator.request set heard = true where run = %s", (self.run.id,))
-        return lost
+        return chain.unexplained(held, tuple(self.copy.folder.lost()))
 
-    def record(self, event: Event) -> Entry:
-        """Append one event in a transaction of its own. Raises JournalLost."""
+    def record(self, event: Event) -> tuple[Entry, ...]:
+        """Append one event in a transaction of its own; gives back what became known by that. Raises JournalLost."""
         return self._record(lambda: event)
 
-    def close(self, state: RunState, reason: str) -> tuple[Entry, RunFinished]:
-        """Append the last event, which holds the count and the hash of those before."""
-        made: list[RunFinished] = []
+    def close(self, state: RunState, reason: str) -> tuple[Entry, ...]:
+        """Append the last event, which holds the count and the hash of those before. Raises JournalLost.
 
-        def last() -> RunFinished:
-            made.append(RunFinished(state=state, reason=reason, events=self.run.count, head=self.run.head))
-            return made[-1]
-
-        return self._record(last), made[-1]
+        Its commit is the one that waits for a synchronous standby, for all that was committed before.
+        """
+        known = self.settle()
+        with suppress(psycopg.Error):
+            self.connection.execute("reset synchronous_commit")
+        return (
+            *known,
+            *self._record(lambda: RunFinished(state=state, reason=reason, events=self.run.count, head=self.run.head)),
+        )
 
     def append(self, connection: Connection, event: Event) -> Entry:
         """Append one event inside the caller's transaction; `publish` it after the commit.
@@ -99,15 +143,55 @@ class LedgerJournal:
                 (self.run.id, kind, data, self.token),
             ).fetchone()
         except psycopg.Error as error:
-            if error.sqlstate in {LEASE_TAKEN, RUN_CLOSED}:
-                raise self._overtaken(plain_line(error)) from error
-            raise
+            raise self.overtaken(error) or error from error
         return Entry(**(row or {}))
 
-    def publish(self, entry: Entry) -> None:
-        """Copy a committed entry to disk and into the run that we show."""
-        self._take(entry)
-        self.copy.add(entry)
+    def submit(
+        self, connection: Connection, event: Event, *, tables: Sequence[int], waited_ms: float, short: bool
+    ) -> Cursor:
+        """Append one event inside the caller's transaction, which is sent in one piece; the answer comes with the rest.
+
+        The server fills in how long it took and, where `short`, who waited for `tables`. Touches nothing of ours, so
+        that any thread may call it; `publish` the entry after the commit.
+        """
+        kind, data = events.encode(event)
+        values = {
+            "run": self.run.id,
+            "kind": kind,
+            "data": data,
+            "token": self.token,
+            "tables": list(tables),
+            "waited": round(waited_ms, 3),
+            "short": short,
+        }
+        return connection.execute(statement("append_measured"), values, prepare=False)
+
+    def publish(self, entry: Entry) -> tuple[Entry, ...]:
+        """Copy a committed entry to disk and into the run that we show; gives back what became known by that.
+
+        Transactions that run side by side commit in one order and are heard of in another: an entry waits here until
+        those before it are known. One that was found in the ledger meanwhile is passed over.
+        """
+        if entry.seq > self.run.count:
+            self._early[entry.seq] = entry
+        known: list[Entry] = []
+        while (due := self._early.pop(self.run.count + 1, None)) is not None:
+            self._take(due)
+            self.copy.add(due)
+            known.append(due)
+        return tuple(known)
+
+    def settle(self) -> tuple[Entry, ...]:
+        """When nothing is at work any more: fetch what was committed and never heard of. Raises JournalLost."""
+        if not self._early:
+            return ()
+        known = tuple(self.refresh("an answer was lost"))
+        self._early.clear()
+        return known
+
+    def overtaken(self, error: psycopg.Error) -> LeaseLost | None:
+        """The error that the ledger raises when another process has taken this run's place."""
+        return self._overtaken(plain_line(error)) if error.sqlstate in {LEASE_TAKEN, RUN_CLOSED} else None
 
     def may_go_on(self, connection: Connection) -> HoldAsked | None:
         """Look before a statement: whether the lease is still ours, and whether somebody asked us to hold.
@@ -141,19 +225,28 @@ class LedgerJournal:
                 with within(self.connection, ANSWER_WITHIN_S):
                     found = self._missed()
                 break
-            except (psycopg.Error, OrchestratorError) as error:
-                if isinstance(error, JournalLost):
-                    raise
+            except (psycopg.Error, ConnectionLost) as error:
+                if isinstance(error, psycopg.Error) and not is_lost(error):
+                    raise self._unwritable(error) from error
+                if time.monotonic() - began > self.target.within_s and attempts >= TRIES:
+                    message = f"run {self.run.id}: the connection breaks again and again ({plain_line(error)})"
+                    raise TargetLost(f"{message}; go on with: {self.target.server.resume}") from error
                 self.connection, more = self.target.again("journal", former=self.connection, reason=str(error))
+                self._settle()
                 attempts += more
+            except Refused as error:
+                message = f"run {self.run.id}: {error}; mend it and go on with: {self.target.server.resume}"
+                raise TargetLost(message) from error
         new, lost = found
         for entry in new:
             self.publish(entry)
+        self._early.clear()
         if lost:
-            new.append(self.record(LedgerRewound(after=self.run.count, lost=tuple(lost), reason=reason)))
-        if attempts:
+            new += self.record(LedgerRewound(after=self.run.count, lost=tuple(lost), reason=reason))
+        # A closed run takes no event any more: its end was on record when the answer was lost.
+        if attempts and not self.run.closed:
             spent = round((time.monotonic() - began) * 1000, 1)
-            new.append(self.record(ConnectionRestored(reason=reason, after_ms=spent, attempts=attempts)))
+            new += self.record(ConnectionRestored(reason=reason, after_ms=spent, attempts=attempts))
         return new
 
     def _missed(self) -> tuple[list[Entry], list[str]]:
@@ -180,7 +273,8 @@ class LedgerJournal:
             self._take(entry)
         return lost
 
-    def _record(self, make: Callable[[], Event]) -> Entry:
+    def _record(self, make: Callable[[], Event]) -> tuple[Entry, ...]:
+        known: list[Entry] = []
         while True:
             event = make()
             try:
@@ -190,13 +284,13 @@ class LedgerJournal:
                 if not is_lost(error):
                     raise self._unwritable(error) from error
                 written = events.encode(event)
-                for each in self.refresh(plain_line(error)):
-                    if (each.kind, each.data) == written:
-                        return each
+                found = self.refresh(plain_line(error))
+                known += found
+                if any((each.kind, each.data) == written for each in found):
+                    return tuple(known)
                 continue
             points.reached("journal:committed")
-            self.publish(entry)
-            return entry
+            return (*known, *self.publish(entry))
 
     def _take(self, entry: Entry) -> None:
         self._hashes.append(entry.hash)
@@ -206,7 +300,8 @@ class LedgerJournal:
         """What has no record does not go on; once the cause is gone, resume does."""
         message = f"run {self.run.id}: the journal cannot be written: {plain_line(error)}"
         if is_mendable(error):
-            return TargetLost(f"{message}; what took effect is on record, mend it and go on with: invoke resume")
+            resume = self.target.server.resume
+            return TargetLost(f"{message}; what took effect is on record, mend it and go on with: {resume}")
         return JournalLost(message)
 
     def _overtaken(self, why: str) -> LeaseLost:

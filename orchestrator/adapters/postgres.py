@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import sql
@@ -69,7 +70,8 @@ HINTS: tuple[tuple[str, str], ...] = (
 class Server:
     """A database as it is reached: every connection of ours comes from here.
 
-    `source` says where the URL came from, for messages; `run` goes into application_name.
+    `source` says where the URL came from, for messages; `run` goes into application_name; `where` has the options that
+    a next command has to repeat.
     """
 
     environment: str
@@ -78,6 +80,7 @@ class Server:
     run: str
     role: str | None = None
     read_only: bool = False
+    where: str = ""
     interruption: Interruption = field(default_factory=Interruption, compare=False)
 
     def parameters(self) -> dict[str, Any]:
@@ -89,6 +92,11 @@ class Server:
                 f"{self.environment}: the URL from {self.source} cannot be parsed (postgresql://user@host/database)"
             )
             raise Refused(message) from error
+
+    @property
+    def resume(self) -> str:
+        """What to type to go on with a run here."""
+        return f"invoke resume --env {self.environment}{self.where}"
 
     @property
     def place(self) -> str:
@@ -111,6 +119,7 @@ class Server:
         except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
             raise CannotConnect(self._explain(error)) from None
         self._settle(connection, reading=reading)
+        _pids[connection] = connection.info.backend_pid
         self.interruption.watch(connection)
         return connection
 
@@ -186,6 +195,14 @@ class Server:
     def _scrubbed(self, text: str) -> str:
         password = self.parameters().get("password")
         return text.replace(str(password), "***") if password else text
+
+
+_pids: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
+
+
+def pid_of(connection: Connection) -> int:
+    """The server's process behind a connection, also after it broke: the driver forgets it then."""
+    return _pids.get(connection) or connection.info.backend_pid
 
 
 def _notice_our_end(connection: Connection) -> None:

@@ -45,13 +45,19 @@ class RunFolder:
 
     def append(self, name: str, line: str, *, durable: bool = True) -> None:
         """Append a line, to disk where it is a record. Raises Refused when the folder or its disk does not allow it."""
+        path = self.file(name)
+        whole = 0
         try:
-            with self.file(name).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            with path.open("ab") as file:
+                whole = file.tell()
+                file.write((line + "\n").encode())
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
         except OSError as error:
+            # Half a line would take the next one with it.
+            with suppress(OSError):
+                os.truncate(path, whole)
             message = f"{self.path / name}: cannot be written ({error.strerror})"
             raise Refused(message) from error
         points.reached(f"file:{name}")
@@ -68,8 +74,8 @@ class RunFolder:
         path = self.path / name
         if path.exists():
             try:
-                with path.open(encoding="utf-8") as file:
-                    yield from events.read_lines(file)
+                with path.open("rb") as file:
+                    yield from events.read_lines(line.decode() for line in file if line.endswith(b"\n"))
             except (ValueError, KeyError, TypeError) as error:
                 message = f"{path} is no journal ({error}); move it away, or restore it"
                 raise Refused(message) from error
@@ -118,6 +124,11 @@ class JournalCopy:
             while self._waiting:
                 self.folder.append(JOURNAL, self._waiting[0])
                 self._waiting.pop(0)
+
+    @property
+    def behind(self) -> int:
+        """How many entries could not be copied."""
+        return len(self._waiting)
 
     def rebuild(self, entries: Iterable[Entry], lost: Iterable[Entry] = ()) -> None:
         """Make the copy anew from the ledger, in one step; events that the ledger lost are kept beside it.

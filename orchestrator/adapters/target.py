@@ -11,7 +11,7 @@ import psycopg
 
 from orchestrator.adapters.identity import identify
 from orchestrator.adapters.interruption import within
-from orchestrator.adapters.postgres import Connection, Server, plain_line
+from orchestrator.adapters.postgres import Connection, Server, pid_of, plain_line
 from orchestrator.core.backoff import full_jitter
 from orchestrator.core.journal import Identity
 from orchestrator.core.outcome import CannotConnect, TargetChanged, TargetLost
@@ -19,6 +19,7 @@ from orchestrator.core.outcome import CannotConnect, TargetChanged, TargetLost
 FIRST_DELAY_MS = 100.0
 LONGEST_DELAY_MS = 2000.0
 ANSWER_WITHIN_S = 10.0
+GONE_WITHIN_MS = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,22 +38,19 @@ class Target:
 
         Raises TargetLost when there is none in time, TargetChanged when another database answers.
         """
+        pid = pid_of(former) if former is not None else None
         if former is not None:
             former.close()
         problem = reason
         attempts = 0
         for attempts, _ in enumerate(self._patience(), start=1):
             try:
-                connection = self._try(step)
+                return self._try(step, pid), attempts
             except CannotConnect as error:
                 problem = str(error)
-                continue
-            if former is not None:
-                _end(connection, former.info.backend_pid)
-            return connection, attempts
         stopped = self.server.interruption.reason
         why = stopped or f"no connection within {self.within_s:g} s ({attempts} attempts): {problem}"
-        message = f"run {self.server.run}: {why}; what took effect is on record, go on with: invoke resume"
+        message = f"run {self.server.run}: {why}; what took effect is on record, go on with: {self.server.resume}"
         raise TargetLost(message)
 
     def prove(self, connection: Connection) -> None:
@@ -67,7 +65,7 @@ class Target:
             message = (
                 f"run {self.server.run}: {self.server.place} is another database now (system identifier"
                 f" {now.system_identifier}, was {was.system_identifier}): nothing more was done; find out why before"
-                " anything else, then invoke resume or invoke resume --abandon"
+                f' anything else, then {self.server.resume}, or {self.server.resume} --abandon "why"'
             )
             raise TargetChanged(message)
         if row and row["standby"]:
@@ -75,15 +73,33 @@ class Target:
             message = f"{self.server.place} is in recovery: a standby that was not promoted"
             raise CannotConnect(message)
 
-    def _try(self, step: str) -> Connection:
+    def _try(self, step: str, former: int | None) -> Connection:
         connection = self.server.connect(step)
         try:
             with within(connection, ANSWER_WITHIN_S):
                 self.prove(connection)
+                if former:
+                    self._end(connection, former)
         except psycopg.Error as error:
             connection.close()
             raise CannotConnect(plain_line(error)) from error
         return connection
+
+    def _end(self, connection: Connection, pid: int) -> None:
+        """End our own former session, and wait until it is gone: what it does at the last moment is on record then.
+
+        Raises CannotConnect when it does not go.
+        """
+        row = connection.execute(
+            "select pg_terminate_backend(pid, %s) as gone from pg_stat_activity"
+            " where pid = %s and pid <> pg_backend_pid() and usename = session_user"
+            " and application_name = current_setting('application_name')",
+            (GONE_WITHIN_MS, pid),
+        ).fetchone()
+        if row and not row["gone"]:
+            connection.close()
+            message = f"{self.server.place}: our former session {pid} does not end"
+            raise CannotConnect(message)
 
     def _patience(self) -> Iterator[None]:
         """One turn per attempt, with pauses between them, until the time is over or somebody asks to stop."""
@@ -93,13 +109,3 @@ class Target:
             if time.monotonic() > deadline or self.server.interruption.reason:
                 return
             self.server.interruption.wait(delay / 1000)
-
-
-def _end(connection: Connection, pid: int) -> None:
-    """End our own former session, which may still hold locks behind a dead connection."""
-    connection.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity"
-        " where pid = %s and pid <> pg_backend_pid() and usename = session_user"
-        " and application_name = current_setting('application_name')",
-        (pid,),
-    )

@@ -12,17 +12,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from orchestrator.core.checks import Finding
 from orchestrator.core.journal import (
+    BlockerTerminated,
     Event,
     FindingsRecorded,
     LockAttemptFailed,
     RunStarted,
     StatementDone,
     StatementFailed,
+    StatementPostponed,
     StatementUndone,
     StepFinished,
     StepStarted,
+    TableVacuumed,
     UndoPassedOver,
     VerdictGiven,
+    WorkersChanged,
 )
 from orchestrator.core.plan import Plan
 from orchestrator.core.ports import Orphans
@@ -192,10 +196,25 @@ class Screen:
                 self.line(
                     f"  waiting to lock for {event.statement} (attempt {event.attempt}): blocked by {event.blocker}"
                 )
+            case StatementPostponed() | BlockerTerminated() | TableVacuumed() | WorkersChanged():
+                self._online(event)
             case UndoPassedOver():
                 self.line(f"  not walked back: {event.id}: {event.reason}")
             case _:
                 return
+
+    def _online(self, event: StatementPostponed | BlockerTerminated | TableVacuumed | WorkersChanged) -> None:
+        """What is done so that the application does not feel us."""
+        match event:
+            case StatementPostponed():
+                told = f"  {event.statement} waits for others, other work goes on: {event.blocker}"
+            case BlockerTerminated():
+                told = f"  ended by policy.terminate_blockers: {event.blocker}"
+            case TableVacuumed():
+                told = f"  vacuumed {event.table} first ({event.duration_ms / 1000:.1f} s): its keys validate quicker"
+            case WorkersChanged():
+                told = f"  {event.workers} validations side by side: {event.reason}"
+        self.line(told)
 
     def _advance(self, text: str, count: int, total: int) -> None:
         if self._progress and self._bar is not None:

@@ -16,6 +16,7 @@ from orchestrator.adapters.processes import host_name, os_user
 from orchestrator.adapters.runs import JournalCopy, RunFolder, all_runs
 from orchestrator.adapters.target import Target
 from orchestrator.app.site import Site
+from orchestrator.core.entry import Entry
 from orchestrator.core.journal import LedgerOpened, LedgerRewound
 from orchestrator.core.outcome import Refused
 from orchestrator.core.run import Run
@@ -54,16 +55,16 @@ class AtWork:
         lost = writer.take_up(tuple(self.site.run_folder.entries()))
         journal.ledger = writer
         if lost:
-            hashes = tuple(each.hash for each in lost)
-            reason = "the copy on this machine holds events that the ledger has lost"
-            journal.record(LedgerRewound(after=lost[0].seq - 1, lost=hashes, reason=reason))
+            journal.record(_rewound_by(lost))
         return journal
 
     def abandon(self, run: str, reason: str) -> Run:
         """Close an open run for good."""
         folder = RunFolder(root=self.site.request.runs, run=run)
         writer = self._writer(folder)
-        writer.take_up(tuple(folder.entries()))
+        lost = writer.take_up(tuple(folder.entries()))
+        if lost:
+            writer.record(_rewound_by(lost))
         writer.close("abandoned", f"{reason} ({os_user()} on {host_name()})")
         return writer.run
 
@@ -112,6 +113,12 @@ class AtWork:
             lost = tuple(each.hash for each in copy[kept:])
             reason = "the database was set back: the copy on this machine holds more"
             yield LedgerRewound(run=folder.run, after=kept, lost=lost, reason=reason)
+
+
+def _rewound_by(lost: tuple[Entry, ...]) -> LedgerRewound:
+    hashes = tuple(each.hash for each in lost)
+    reason = "the copy on this machine holds events that the ledger has lost"
+    return LedgerRewound(after=lost[0].seq - 1, lost=hashes, reason=reason)
 
 
 def complete_copy(connection: Connection, folder: RunFolder) -> bool:

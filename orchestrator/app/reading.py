@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
-from orchestrator.adapters import events, ledger
+from orchestrator.adapters import events, lease, ledger
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.loading import Loaded, apply_migrations, fill
 from orchestrator.adapters.orphans import OrphanQueries
@@ -27,6 +27,7 @@ from orchestrator.core.checks import Finding
 from orchestrator.core.entry import Entry
 from orchestrator.core.grants import grants
 from orchestrator.core.inventory import Environment
+from orchestrator.core.lease import free
 from orchestrator.core.matching import match_all
 from orchestrator.core.outcome import (
     EXIT_DONE,
@@ -166,12 +167,23 @@ def _summaries(request: Request, environment: Environment, connection: Connectio
     known = {name: tuple(ledger.entries(connection, name)) for name in ledger.run_ids(connection)}
     for folder in all_runs(request.runs):
         known.setdefault(folder.run, tuple(folder.entries()))
-    alive = ledger.alive(connection)
+    alive = _at_work(connection)
     for name in sorted(known):
         run = events.fold_entries(name, known[name])
         started = run.started
         if started and started.environment == environment.name and started.task in {"deploy", "rollback"}:
             yield summarize(run, alive=name in alive)
+
+
+def _at_work(connection: Connection) -> frozenset[str]:
+    """The runs that are at work: the lease tells, because a session can outlive its process for hours.
+
+    Before a run has a lease its session has to do.
+    """
+    held = lease.read(connection)
+    known = set(ledger.run_ids(connection)) if held else set()
+    holds = {held.run} if held and not free(held, gone=lease.deserted(held)) else set()
+    return frozenset((ledger.alive(connection) - known) | holds)
 
 
 def show_report(request: Request, *, run: str | None, form: str) -> Answer:

@@ -56,7 +56,9 @@ def hold(request: Request, *, run: str | None, reason: str) -> Answer:
                 message = f"{site.environment.name}: {what} is {'not ' if run else ''}at work; invoke status tells more"
                 raise Refused(message)
             ledger.ask_to_hold(connection, held.run, reason=reason, os_user=os_user(), host=host_name())
-        site.screen.line(f"run {held.run} stops after its current statement; invoke resume goes on", status="asked")
+        site.screen.line(
+            f"run {held.run} stops after its current statement; {site.server.resume} goes on", status="asked"
+        )
     return Answer(document={"run": held.run, "state": "asked", "reason": reason}, exit_code=EXIT_DONE)
 
 
@@ -68,9 +70,10 @@ def _open_run(site: Site, connection: Connection) -> Run:
             # A run that ended may have been killed before its last event was copied: the copy is its witness.
             for each in all_runs(site.request.runs):
                 complete_copy(connection, each)
+            here = f"--env {name}{site.server.where}"
             message = (
-                f"{name}: nothing to resume: no run of its ledger is open; invoke status --env {name} tells what was,"
-                f" invoke deploy --env {name} begins"
+                f"{name}: nothing to resume: no run of its ledger is open; invoke status {here} tells what was,"
+                f" invoke deploy {here} begins"
             )
             raise Refused(message)
         return events.fold_entries(found[-1], ledger.entries(connection, found[-1]))
@@ -138,5 +141,9 @@ def _go_on(work: AtWork, journal: RunJournal, stack: ExitStack) -> Answer:
         message = f"run {work.site.run} has no beginning in the ledger: close it with --abandon"
         raise Refused(message)
     if started.rolls_back is not None:
-        return walk(work, journal, work_of(work.connection, started.rolls_back))
+        found = work_of(work.connection, started.rolls_back)
+        if not found.run.closed:
+            # This run was interrupted before it could close the one that it walks back.
+            work.abandon(found.run.id, f"walked back by run {work.site.run}")
+        return walk(work, journal, found)
     return carry_out(work, journal, started.steps, until=started.options.get("until"), stack=stack)

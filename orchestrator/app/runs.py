@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -52,6 +51,7 @@ from orchestrator.core.ports import Step
 from orchestrator.core.summary import Summary, summarize
 from orchestrator.core.verdict import Word
 from orchestrator.engine.conductor import ATTEMPTS, Conductor
+from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.walk_back import WalkBack
 from orchestrator.steps.apply import Apply
 
@@ -131,8 +131,8 @@ def refuse_open_run(site: Site, connection: Connection, *, but: str | None = Non
     if others:
         name = site.environment.name
         message = (
-            f"{name}: run {others[-1]} was held or interrupted: invoke resume --env {name} goes on with it,"
-            f' invoke resume --env {name} --abandon "why" closes it'
+            f"{name}: run {others[-1]} was held or interrupted: {site.server.resume} goes on with it,"
+            f' {site.server.resume} --abandon "why" closes it'
         )
         raise OpenRun(message)
 
@@ -173,14 +173,7 @@ def begin(
 
 def _options(request: Request, until: str | None) -> Mapping[str, str]:
     """The options that change what a run does, and those that a next command has to repeat."""
-    defaults = Request()
-    places = {
-        "runbook": (request.runbook, defaults.runbook),
-        "inventory": (request.inventory, defaults.inventory),
-        "runs": (request.runs, defaults.runs),
-    }
-    where = "".join(f" --{name} {shlex.quote(str(now))}" for name, (now, usual) in places.items() if now != usual)
-    told = {"only": ",".join(request.only), "until": until or "", "where": where}
+    told = {"only": ",".join(request.only), "until": until or "", "where": request.where}
     return {key: value for key, value in told.items() if value}
 
 
@@ -217,30 +210,40 @@ def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
 
 def _steps(site: Site, journal: RunJournal, target: Target, stack: ExitStack) -> dict[str, Step]:
     probes = stack.enter_context(site.probes())
-    executor = _executor(site, journal, target)
+    dispatch = _dispatcher(site, journal, target)
     return {
         "preflight": site.preflight(probes),
         "plan": site.plan_step(),
         "audit": site.audit(),
         "backup": site.backup(),
-        "apply": Apply(executor=executor, catalog=site.catalog("apply"), contract=site.contract),
+        "apply": Apply(dispatch=dispatch, catalog=site.catalog("apply"), contract=site.contract),
         "validate": site.validate(dry=site.request.dry_run),
     }
 
 
-def _executor(site: Site, journal: RunJournal, target: Target) -> OnlineExecutor:
+def _dispatcher(site: Site, journal: RunJournal, target: Target) -> Dispatcher:
     policy = site.environment.policy
-    return OnlineExecutor(
+    executor = OnlineExecutor(
         target=target,
         journal=journal,
         budget_ms=policy.lock_timeout_ms,
         give_up_after_s=policy.give_up_after_s,
+        calibrates=policy.validate_workers == "auto",
+    )
+    return Dispatcher(
+        executor=executor,
+        recorder=journal,
+        budget_ms=policy.lock_timeout_ms,
+        give_up_after_s=policy.give_up_after_s,
+        workers=policy.validate_workers,
+        terminates=frozenset(policy.terminate_blockers),
+        max_lag_s=policy.max_replica_lag_s,
     )
 
 
 def _walk_back(work: AtWork, journal: RunJournal) -> WalkBack:
     return WalkBack(
-        executor=_executor(work.site, journal, work.target),
+        dispatch=_dispatcher(work.site, journal, work.target),
         catalog=work.site.catalog("rollback"),
         contract=work.site.contract,
         recorder=journal,
@@ -306,6 +309,9 @@ def _finish(site: Site, journal: RunJournal) -> Answer:
         # The run is over and on record: a report can be rendered at any time.
         site.screen.line(f"the report could not be written: {error}; invoke report --run {summary.run}", status="FAIL")
     site.screen.ending(summary, path)
+    if journal.ledger and journal.ledger.copy.behind:
+        told = f"{journal.ledger.copy.behind} events could not be copied to {site.run_folder.path}: make room there;"
+        site.screen.line(f"{told} the database has them, and the next run completes the copy", status="FAIL")
     return Answer(
         document=run_document(summary, report=path, samples=site.run_folder.samples()),
         exit_code=EXIT_CODES[summary.state],

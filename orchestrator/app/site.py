@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -63,6 +64,17 @@ class Request:
     json: bool = False
     dry_run: bool = False
     only: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The options that a next command has to repeat."""
+        usual = Request()
+        places = {
+            "runbook": (self.runbook, usual.runbook),
+            "inventory": (self.inventory, usual.inventory),
+            "runs": (self.runs, usual.runs),
+        }
+        return "".join(f" --{name} {shlex.quote(str(now))}" for name, (now, same) in places.items() if now != same)
 
 
 def new_run_id() -> str:
@@ -277,7 +289,9 @@ def open_site(request: Request, stack: ExitStack, *, read_only: bool) -> Site:
         run=run,
         role=environment.database.role,
         read_only=read_only,
+        where=request.where,
     )
+    server.interruption.resume = server.resume
     screen = Screen(json=request.json)
     stack.callback(screen.close)
     return Site(

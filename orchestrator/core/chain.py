@@ -48,6 +48,13 @@ def examine(
     told = _Teller(run=run, ledger=ledger, copy=copy, closed=_closed(ledger))
     if copy is not None:
         parting = _parting(ledger, copy)
+        if parting is not None and flaw is None and both_whole(run, ledger, copy):
+            gone = len(copy) - parting + 1
+            problem = (
+                f"ledger and copy are whole in themselves and part ways at event {parting}: the database was set back"
+                f" and the run went on without this copy ({gone} events are lost there), or the ledger was written anew"
+            )
+            return told.says("rewound", problem, first=parting, rewound=gone)
         if parting is not None:
             return told.forged(_named(parting, ledger, copy, flaw))
     if flaw is not None and not _only_tail_is_gone(flaw, ledger, head, copy):
@@ -65,14 +72,33 @@ def examine(
     return _agreeing(told, ledger, copy, lost)
 
 
+def common(ledger: Sequence[Entry], copy: Sequence[Entry]) -> int:
+    """How many events both have from the beginning."""
+    parting = _parting(ledger, copy)
+    return min(len(ledger), len(copy)) if parting is None else parting - 1
+
+
+def both_whole(run: str, ledger: Sequence[Entry], copy: Sequence[Entry]) -> bool:
+    """Whether each is whole in itself, and neither is the end of a run: then one was set back and went on."""
+    sealed = _closed(copy)
+    return not sealed and chain_flaw(run, ledger) is None and chain_flaw(run, copy) is None
+
+
+def unexplained(ledger: Sequence[Entry], lost: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Events that this machine kept when the ledger lost them, and that no event of the ledger tells of, nor has."""
+    named = {each for hashes in _rewinds(ledger) for each in hashes} | {each.hash for each in ledger}
+    return tuple(each for each in lost if each.hash not in named)
+
+
 def _agreeing(told: _Teller, ledger: Sequence[Entry], copy: Sequence[Entry], lost: Sequence[Entry]) -> Examined:
     """What is said when nothing contradicts: the copy is the ledger, or its beginning."""
     rewinds = list(_rewinds(ledger))
+    untold = unexplained(ledger, lost)
+    if untold:
+        problem = f"the database was set back: {len(untold)} events are lost there, and no event tells of it yet"
+        return told.says("rewound", problem, first=untold[0].seq, rewound=len(untold))
     if rewinds:
         gone = [each for hashes in rewinds for each in hashes]
-        unexplained = {each.hash for each in lost} - set(gone)
-        if unexplained:
-            return told.says("unknown", f"{len(unexplained)} lost events are kept here that no rewind on record names")
         problem = f"{len(gone)} events were lost in a failover or a restore; the run recorded it and went on"
         return told.says("rewound", problem, rewound=len(gone), acknowledged=True)
     behind = len(ledger) - len(copy)
@@ -128,9 +154,10 @@ def chain_flaw(run: str, entries: Sequence[Entry]) -> Flaw | None:
 
 
 def _seal_flaw(last: Entry, entries: Sequence[Entry]) -> Flaw | None:
-    """The closing event holds count and head; nothing follows it."""
-    data = json.loads(last.data)
-    if (data.get("events"), data.get("head")) != (last.seq - 1, last.previous):
+    """The closing event holds count and head, since version 2 of the ledger; nothing follows it."""
+    data = _data(last)
+    sealed = data.keys() & {"events", "head"}
+    if sealed and (data.get("events"), data.get("head")) != (last.seq - 1, last.previous):
         return Flaw(seq=last.seq, problem=f"the closing event {last.seq} counts {data.get('events')} events before it")
     if last.seq < len(entries):
         return Flaw(seq=last.seq + 1, problem=f"event {last.seq + 1} was inserted after the closing event")
@@ -183,10 +210,7 @@ def _named(number: int, ledger: Sequence[Entry], copy: Sequence[Entry], flaw: Fl
     if any(each.hash == mine.hash for each in ledger[number:]):
         return Flaw(seq=number, problem=f"event {number} ({theirs.kind}) was inserted into the ledger")
     if flaw is None:
-        problem = (
-            f"ledger and copy are whole in themselves and part ways at event {number}: one was written anew from there,"
-            " or the ledger was set back and went on without this copy"
-        )
+        problem = f"the ledger is whole in itself and was written anew from event {number}: the run was closed before"
         return Flaw(seq=number, problem=problem)
     return Flaw(seq=number, problem=f"event {number} ({mine.kind}) was changed in the ledger")
 

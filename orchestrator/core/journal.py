@@ -187,13 +187,60 @@ class BackupProved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockAttemptFailed:
-    """A lock was not granted within the budget; nothing was changed and another attempt follows."""
+    """A lock was not granted within the budget; nothing was changed and another attempt follows.
+
+    `waited_ms` is the longest that somebody was seen waiting behind this attempt.
+    """
 
     statement: str
     attempt: int
     table: str
     sqlstate: str
     blocker: str
+    waited_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementPostponed:
+    """Nobody was asked for a lock, because it would not have been granted: other work is done first.
+
+    `obstacle` is `transaction`, `vacuum`, `wraparound` or `replica lag`; `times` counts how often it was looked at.
+    """
+
+    statement: str
+    obstacle: str
+    blocker: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockerTerminated:
+    """A session was ended because `policy.terminate_blockers` names its application."""
+
+    statement: str
+    application: str
+    blocker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableVacuumed:
+    """A referencing table was vacuumed before its keys were validated, because that is shorter in all.
+
+    The time is in ms; `visible_before` and `visible_after` are the shares (0 to 1) of pages that need no look at rows.
+    """
+
+    table: str
+    duration_ms: float
+    visible_before: float
+    visible_after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkersChanged:
+    """How many validations go on side by side from here on, and why."""
+
+    workers: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +248,8 @@ class StatementDone:
     """A statement took effect; this event was committed with it. Times are in ms.
 
     `blocked_ms` runs from our first lock request of the last attempt to this record; a commit that waits for no standby
-    follows. A writer cannot have waited for us longer than that.
+    follows. A writer cannot have waited for us longer than that. `waited_ms` is the longest that anybody did wait
+    behind us, over all attempts, by the server's clock. `way` and `predicted_ms` tell how a validation was carried out.
     """
 
     id: str
@@ -210,6 +258,9 @@ class StatementDone:
     attempts: int
     duration_ms: float
     blocked_ms: float
+    waited_ms: float | None = None
+    way: str = ""
+    predicted_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +285,7 @@ class StatementUndone:
     attempts: int
     duration_ms: float
     blocked_ms: float
+    waited_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,6 +369,10 @@ Event = (
     | OrphansCounted
     | BackupProved
     | LockAttemptFailed
+    | StatementPostponed
+    | BlockerTerminated
+    | TableVacuumed
+    | WorkersChanged
     | StatementDone
     | StatementFailed
     | StatementUndone

@@ -6,7 +6,8 @@ pg_locks and are the same on 12 to 18.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -71,6 +72,7 @@ CONFLICTS: Mapping[Mode, frozenset[Mode]] = {
 WRITERS_BLOCKED_BY: frozenset[Mode] = CONFLICTS["ROW EXCLUSIVE"]
 """The modes behind which INSERT, UPDATE and DELETE queue."""
 
+TWO = 2
 SECOND_LOCK_MS = 30
 """How long the second of two locks is waited for: measured, it ends most lock-order conflicts before they are felt."""
 
@@ -108,7 +110,20 @@ class LockOrder:
         first = self._first.get(frozenset(lock.table for lock in locks))
         return tuple(sorted(locks, key=lambda lock: lock.table != first)) if first else locks
 
-    def flip(self, locks: tuple[Lock, ...]) -> None:
-        """Remember that the last of these should have been asked for first."""
+    def flip(self, locks: tuple[Lock, ...], refused: int | None = None) -> None:
+        """Remember that the lock at this position, by default the last, should have been asked for first."""
         if len(locks) > 1:
-            self._first[frozenset(lock.table for lock in locks)] = locks[-1].table
+            self._first[frozenset(lock.table for lock in locks)] = locks[-1 if refused is None else refused].table
+
+    def seed(self, locks: tuple[Lock, ...], held: Iterable[frozenset[TableName]]) -> None:
+        """A first guess for tables not met yet: `held` has, per transaction at work, the tables that it has locked.
+
+        One that holds only one of ours has begun there, so this is where the application begins.
+        """
+        tables = frozenset(lock.table for lock in locks)
+        if tables in self._first or len(tables) < TWO:
+            return
+        begun = Counter(next(iter(mine)) for each in held if len(mine := each & tables) == 1)
+        first = max(begun, key=lambda table: begun[table], default=None)
+        if first is not None:
+            self._first[tables] = first

@@ -87,9 +87,9 @@ class TargetChanged(JournalLost):
 class LockUnavailable(OrchestratorError):
     """A lock was not granted within the budget; nothing was changed and the attempt may be repeated."""
 
-    def __init__(self, message: str, *, sqlstate: str, table: str) -> None:
-        """Keep the SQLSTATE (55P03, 40P01, 40001 or 57014) and the table that was not granted."""
-        self.sqlstate, self.table = sqlstate, table
+    def __init__(self, message: str, *, sqlstate: str, table: str, waited_ms: float = 0.0) -> None:
+        """Keep the SQLSTATE (55P03, 40P01, 40001 or 57014), the table, and how long others were seen waiting."""
+        self.sqlstate, self.table, self.waited_ms = sqlstate, table, waited_ms
         super().__init__(message)
 
 

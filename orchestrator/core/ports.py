@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from orchestrator.core.catalog import Catalog
+from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.checks import Answer, Finding
 from orchestrator.core.contract import Relation
+from orchestrator.core.holders import Holder
 from orchestrator.core.journal import BackupProved, Event, OrphansCounted
-from orchestrator.core.outcome import Outcome, RunState
+from orchestrator.core.outcome import OrchestratorError, Outcome, RunState, StatementRejected
 from orchestrator.core.plan import Statement
 from orchestrator.core.run import Run
 from orchestrator.core.timeline import StepName
+from orchestrator.core.transaction import Transaction
 
 
 class Recorder(Protocol):
@@ -117,17 +119,77 @@ class SampleKeeper(Protocol):
         """Keep a sample on this machine; what may enter the ledger comes back."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A transaction that ended in a lane; without an error the journal tells whether it took effect."""
+
+    work: Transaction
+    error: OrchestratorError | None = None
+
+
 class Executor(Protocol):
-    """Carries out a statement and its record in one transaction."""
+    """Carries out transactions, each with its record in it. Every method finds a lost connection again by itself."""
 
     def opened(self, step: str) -> AbstractContextManager[None]:
         """Hold what is needed while statements run. Raises HeldBack when another runner is at work."""
 
-    def execute(self, statement: Statement) -> None:
-        """Do it and record StatementDone. Raises StatementRejected, HeldBack when a lock was not granted in time."""
+    @property
+    def running(self) -> tuple[Transaction, ...]:
+        """What is at work side by side."""
 
-    def undo(self, statement: Statement, *, of: str) -> None:
-        """Walk it back and record StatementUndone, and KeyRestored for a key that came back. Raises like execute."""
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody waits for a table that is being validated."""
+
+    def may_go_on(self, work: Transaction) -> None:
+        """Look before it. Raises HeldBack when somebody asked to stop, LeaseLost."""
+
+    def holders(self, works: Collection[Transaction]) -> tuple[Holder, ...]:
+        """Who holds locks on the tables of these, ourselves left out; asks for no lock."""
+
+    def attempt(
+        self, work: Transaction, *, attempts: int, waited_ms: float = 0.0, vacuumed: Collection[TableName] = ()
+    ) -> None:
+        """One attempt, with locks within the budget. Raises LockUnavailable, StatementRejected, HeldBack."""
+
+    def begin(self, work: Transaction, *, attempts: int, keys: int) -> None:
+        """Start one that blocks no writer; `keys` of its table are still to be validated.
+
+        Raises LockUnavailable when there is no connection for it now.
+        """
+
+    def ended(self, within_s: float | None) -> Iterable[Ended]:
+        """What has ended since, waited for so long."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not beyond the moment when somebody asks to stop."""
+
+    def terminate(self, holder: Holder) -> bool:
+        """End somebody's session; whether it is gone."""
+
+    def lag_s(self) -> float:
+        """How far the slowest replica is behind, in seconds."""
+
+    def spare(self) -> bool:
+        """Whether the server has a core to spare."""
+
+
+class Dispatch(Protocol):
+    """Carries out what can be done and waits for the rest; the record of each is in the journal."""
+
+    def opened(self, step: str) -> AbstractContextManager[None]:
+        """Hold what is needed while statements run. Raises HeldBack when another runner is at work."""
+
+    def carry_out(
+        self, statements: tuple[Statement, ...], *, expected: Mapping[str, float], hopeless: Callable[[Statement], bool]
+    ) -> StatementRejected | None:
+        """The way forward. Orphans settle a statement; any other refusal ends it. Raises HeldBack.
+
+        `expected` tells by statement what takes how long, in any unit; `hopeless` whether one is no use to begin.
+        """
+
+    def walk_back(self, statement: Statement, *, of: str) -> None:
+        """The way back of one statement of run `of`. Raises StatementRejected, HeldBack."""
 
 
 class BackupTool(Protocol):

@@ -11,6 +11,7 @@ from orchestrator.core.checks import Finding
 from orchestrator.core.entry import GENESIS
 from orchestrator.core.journal import (
     BackupProved,
+    BlockerTerminated,
     CatalogRecorded,
     ConnectionRestored,
     Event,
@@ -27,13 +28,16 @@ from orchestrator.core.journal import (
     RunStarted,
     StatementDone,
     StatementFailed,
+    StatementPostponed,
     StatementUndone,
     StepFinished,
     StepStarted,
+    TableVacuumed,
     UndoPassedOver,
     VerdictGiven,
     WalkBackBegan,
     WalkedBack,
+    WorkersChanged,
 )
 from orchestrator.core.outcome import StepState
 from orchestrator.core.plan import Plan
@@ -67,6 +71,10 @@ class Run:
     orphans: dict[tuple[str, str], OrphansCounted] = field(default_factory=dict)
     backup: BackupProved | None = None
     lock_failures: list[LockAttemptFailed] = field(default_factory=list)
+    postponed: list[StatementPostponed] = field(default_factory=list)
+    terminated: list[BlockerTerminated] = field(default_factory=list)
+    vacuumed: list[TableVacuumed] = field(default_factory=list)
+    workers: list[WorkersChanged] = field(default_factory=list)
     done: dict[str, StatementDone] = field(default_factory=dict)
     failures: dict[str, StatementFailed] = field(default_factory=dict)
     undone: dict[str, StatementUndone] = field(default_factory=dict)
@@ -165,6 +173,14 @@ class Run:
         match event:
             case LockAttemptFailed():
                 self.lock_failures.append(event)
+            case StatementPostponed():
+                self.postponed.append(event)
+            case BlockerTerminated():
+                self.terminated.append(event)
+            case TableVacuumed():
+                self.vacuumed.append(event)
+            case WorkersChanged():
+                self.workers.append(event)
             case LedgerOpened():
                 self.in_ledger = True
             case HoldAsked():

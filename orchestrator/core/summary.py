@@ -88,7 +88,6 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
     counts = Counter(row.fate for row in relations)
     verdict = run.verdicts[-1] if run.verdicts else None
     state: RunState = run.finished.state if run.finished else "running" if alive else "interrupted"
-    waits = [*(each.blocked_ms for each in run.done.values()), *(each.blocked_ms for each in run.undone.values())]
     return Summary(
         run=run.id,
         task=started.task,
@@ -118,7 +117,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         findings=run.all_findings,
         statements=tuple(run.done.values()),
         backup=run.backup,
-        longest_lock_wait_ms=round(max(waits, default=0.0), 1),
+        longest_lock_wait_ms=round(max(_waits(run), default=0.0), 1),
         lock_budget_ms=started.lock_budget_ms,
         lock_failures=len(run.lock_failures),
         rolled_back=run.rolled_back,
@@ -131,6 +130,14 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         next_steps=tuple(_next_steps(run, relations, state)),
         head=run.head,
     )
+
+
+def _waits(run: Run) -> Iterator[float]:
+    """How long others waited behind us, in ms: as measured; an older journal only says how long they could have."""
+    told = [(each.waited_ms, each.blocked_ms) for each in run.done.values()]
+    told += [(each.waited_ms, each.blocked_ms) for each in run.undone.values()]
+    yield from (bound if waited is None else waited for waited, bound in told)
+    yield from (each.waited_ms for each in run.lock_failures)
 
 
 def version_text(version: int) -> str:

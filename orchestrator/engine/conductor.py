@@ -95,6 +95,8 @@ class Conductor:
             if position == 0:
                 try:
                     self.opened()
+                except JournalLost:
+                    raise
                 except OrchestratorError as error:
                     return Ending(state="refused", reason=str(error))
             if name == until:

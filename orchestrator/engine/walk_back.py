@@ -12,7 +12,7 @@ from orchestrator.core.drift import differences
 from orchestrator.core.journal import NotificationQueued, UndoPassedOver, WalkedBack
 from orchestrator.core.outcome import StatementRejected
 from orchestrator.core.plan import Statement
-from orchestrator.core.ports import CatalogReader, Executor, Recorder
+from orchestrator.core.ports import CatalogReader, Dispatch, Recorder
 from orchestrator.core.run import Run
 from orchestrator.core.snapshot import recorded
 
@@ -24,7 +24,7 @@ NOBODY: Mapping[str, str] = MappingProxyType({})
 class WalkBack:
     """Undoes the statements of one run that still stand."""
 
-    executor: Executor
+    dispatch: Dispatch
     catalog: CatalogReader
     contract: Contract
     recorder: Recorder
@@ -35,15 +35,19 @@ class WalkBack:
         `again` names, per statement, a later run that did the same once more: what stands now is that run's.
         """
         self.recorder.record(NotificationQueued(topic="rollback", about=work.id))
-        catalog = self.catalog.catalog()
-        begun = half_undone(work, self.recorder.run)
-        with self.executor.opened("rollback"):
-            for statement in due_back(work, undone, begun):
+        catalog, rewinds = self.catalog.catalog(), len(self.recorder.run.rewinds)
+        with self.dispatch.opened("rollback"):
+            # Looked for anew each time: a target that was lost and found may have come back without the last ones.
+            passed: set[str] = set()
+            while (statement := self._next(work, undone, passed)) is not None:
+                if len(self.recorder.run.rewinds) > rewinds:
+                    catalog, rewinds = self.catalog.catalog(), len(self.recorder.run.rewinds)
                 later = again.get(statement.id)
                 reason = f"done again by run {later}" if later else None
-                if reason is None and statement.id not in begun:
+                if reason is None and statement.id not in half_undone(work, self.recorder.run):
                     reason = objection(statement, standing(statement, catalog), work)
-                self._undo(statement, work, reason)
+                if not self._undo(statement, work, reason):
+                    passed.add(statement.id)
         after = recorded(self.catalog.catalog(), "after rollback", self.contract)
         self.recorder.record(after)
         before = work.catalogs.get("before")
@@ -56,15 +60,26 @@ class WalkBack:
         self.recorder.record(event)
         return event
 
-    def _undo(self, statement: Statement, work: Run, reason: str | None) -> None:
+    def _next(self, work: Run, undone: frozenset[str], passed: set[str]) -> Statement | None:
+        """The last statement that is neither undone nor passed over in this walk."""
+        walking = self.recorder.run
+        own = walking if walking.id == work.id else work
+        mine = {each.id for each in walking.undone.values() if each.of == work.id}
+        due = due_back(own, undone | mine, half_undone(work, walking))
+        return next((each for each in due if each.id not in passed), None)
+
+    def _undo(self, statement: Statement, work: Run, reason: str | None) -> bool:
+        """Whether it was undone; otherwise why not is on record."""
         if reason:
             self._pass_over(statement, work, reason)
-            return
+            return False
         try:
-            self.executor.undo(statement, of=work.id)
+            self.dispatch.walk_back(statement, of=work.id)
         except StatementRejected as error:
             gone = error.sqlstate == UNDEFINED_OBJECT
             self._pass_over(statement, work, "gone already" if gone else f"refused: {error}", stands=not gone)
+            return False
+        return True
 
     def _pass_over(self, statement: Statement, work: Run, reason: str, *, stands: bool = False) -> None:
         told = {(each.of, each.id) for each in self.recorder.run.passed_over if each.stands == stands}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestrator.core.contract import Contract
 from orchestrator.core.journal import StatementFailed
 from orchestrator.core.outcome import Done, Failed, Held, Outcome, StatementRejected
 from orchestrator.core.plan import Statement
-from orchestrator.core.ports import CatalogReader, Executor, Recorder
+from orchestrator.core.ports import CatalogReader, Dispatch, Recorder
 from orchestrator.core.resumption import strangers
 from orchestrator.core.run import Run
 from orchestrator.core.snapshot import recorded
@@ -20,7 +20,7 @@ from orchestrator.core.timeline import StepName
 class Apply:
     """Changes the target. Orphans fail their relation and nothing else; any other refusal stops the step."""
 
-    executor: Executor
+    dispatch: Dispatch
     catalog: CatalogReader
     contract: Contract
     name: StepName = "apply"
@@ -37,20 +37,23 @@ class Apply:
         changed = self._changed_by_others(recorder.run)
         if changed is not None:
             return changed
-        with self.executor.opened(self.name):
-            # Looked for anew each time: a target that was lost and found may have come back without the last ones.
-            while (statement := self._next(statements, recorder.run)) is not None:
-                if self._hopeless(statement, recorder):
-                    continue
-                refusal = self._execute(statement, recorder)
-                if refusal and not refusal.because_of_orphans:
-                    return Failed(note=f"{statement.id}: {refusal}", ours=True)
+        expected = self._expected(statements)
+        with self.dispatch.opened(self.name):
+            refusal = self.dispatch.carry_out(
+                statements, expected=expected, hopeless=lambda each: self._hopeless(each, recorder)
+            )
+        if refusal:
+            return Failed(note=str(refusal), ours=True)
         return self._outcome(recorder.run, statements)
 
-    def _next(self, statements: Iterable[Statement], run: Run) -> Statement | None:
-        """The first that is left. Orphans settle a statement for this run; any other failure may be over by now."""
-        settled = {each.id for each in run.failures.values() if each.because_of_orphans}
-        return next((each for each in statements if each.id not in run.done and each.id not in settled), None)
+    def _expected(self, statements: tuple[Statement, ...]) -> Mapping[str, float]:
+        """How long each may take: a validation reads its whole table, anything else is short."""
+        tables = self.catalog.catalog().tables
+        return {
+            each.id: float(tables[each.proof.table].rows) if each.proof.table in tables else 0.0
+            for each in statements
+            if each.kind == "validate"
+        }
 
     def _changed_by_others(self, run: Run) -> Failed | Held | None:
         """The tables must be as the plan found them, but for what this run has done to them since."""
@@ -69,14 +72,6 @@ class Apply:
         for each in run.plan.statements if run.plan else ():
             locks = ", ".join(f"{lock.table} {lock.mode}" for lock in each.locks)
             yield f"{each.sql}; -- locks: {locks}; lock timeout {each.lock_timeout_ms} ms"
-
-    def _execute(self, statement: Statement, recorder: Recorder) -> StatementRejected | None:
-        try:
-            self.executor.execute(statement)
-        except StatementRejected as refusal:
-            self._record_failure(statement, refusal, recorder)
-            return refusal
-        return None
 
     def _record_failure(self, statement: Statement, refusal: StatementRejected, recorder: Recorder) -> None:
         recorder.record(

@@ -59,9 +59,11 @@ def waiting(url: str, step: str) -> Callable[[], bool]:
 
 
 def attempt_failed(desk: Desk) -> bool:
-    """Whether the journal on disk tells of an attempt that failed."""
+    """Whether the journal on disk tells that somebody is in the way."""
     found = list(desk.runs.glob("*/journal.jsonl")) if desk.runs.exists() else []
-    return any("lock_attempt_failed" in path.read_text("utf-8") for path in found)
+    return any(
+        {"lock_attempt_failed", "statement_postponed"} & set(path.read_text("utf-8").split('"')) for path in found
+    )
 
 
 def no_session(url: str) -> None:

@@ -60,7 +60,7 @@ def test_law_3_effect_and_record_commit_together(desk: Desk, staging: str) -> No
 
 
 def test_law_4_the_lock_budget(desk: Desk, master: str) -> None:
-    """With writers in the way no request for a lock is patient for longer than the budget, and nobody is aborted."""
+    """Behind a transaction that stays nobody is made to queue: no lock is asked for, and the run is held."""
     desk.environment("staging", master, policy="lock_timeout_ms = 40\ngive_up_after_s = 1")
     with psycopg.connect(master) as writer:
         writer.execute("update public.workspaces set code = code")
@@ -69,7 +69,8 @@ def test_law_4_the_lock_budget(desk: Desk, master: str) -> None:
         writer.execute("update public.users set name = name")
         writer.commit()
     waits = [event["attempts"] for event in desk.events(answer, "statement_done")]
-    assert desk.events(answer, "lock_attempt_failed")
+    assert {each["obstacle"] for each in desk.events(answer, "statement_postponed")} == {"transaction"}
+    assert desk.events(answer, "lock_attempt_failed") == []
     plan = desk.events(answer, "plan_recorded")[-1]["plan"]
     asked = {each["lock_timeout_ms"] for each in plan["statements"] if each["kind"] == "add"}
     assert asked == {40}

@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from orchestrator.adapters.ddl import QuotedDdl
-from orchestrator.adapters.execution import PRISMA_LOCK, OnlineExecutor
+from orchestrator.adapters.execution import OnlineExecutor
 from orchestrator.adapters.identity import identify
 from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.postgres import Server
+from orchestrator.adapters.preparation import PRISMA_LOCK
 from orchestrator.adapters.runs import FileJournal, RunFolder
 from orchestrator.adapters.target import Target
 from orchestrator.core.catalog import TableName
@@ -25,6 +27,8 @@ from orchestrator.core.journal import Event, LockAttemptFailed
 from orchestrator.core.outcome import HeldBack, StatementRejected
 from orchestrator.core.plan import Plan, Statement, make_plan
 from orchestrator.core.run import Run
+from orchestrator.core.transaction import doing
+from orchestrator.engine.dispatcher import Dispatcher
 from tests.adapters.test_ledger import RUN, open_ledger, started
 
 TABLES = """
@@ -61,6 +65,20 @@ def executor(tables: str, server: Server, tmp_path: Path) -> Iterator[OnlineExec
         with made.opened("apply"):
             yield made
         keeper.end()
+
+
+def dispatcher(executor: OnlineExecutor, **more: Any) -> Dispatcher:
+    """What decides when the executor tries what."""
+    given: dict[str, Any] = {"budget_ms": 100, "give_up_after_s": 30, **more}
+    return Dispatcher(executor=executor, recorder=executor.journal, **given)
+
+
+def carry_out(executor: OnlineExecutor, *wanted: Statement, **more: Any) -> None:
+    """Carry statements out. Raises StatementRejected, HeldBack."""
+    refusal = dispatcher(executor, **more).carry_out(wanted, expected={}, hopeless=lambda _: False)
+    if refusal or executor.journal.run.failures:
+        failure = next(iter(executor.journal.run.failures.values()))
+        raise StatementRejected(failure.message, sqlstate=failure.sqlstate)
 
 
 def plan_for(server: Server) -> Plan:
@@ -101,13 +119,14 @@ def release_on(executor: OnlineExecutor, wanted: type[Event], release: Callable[
 def test_forward_back_and_forward_again(executor: OnlineExecutor, server: Server, tables: str) -> None:
     """Add, validate, walk back, add again: the catalog follows each time and every statement is on record."""
     add, validate = statements(server)
-    executor.execute(add)
+    carry_out(executor, add)
     assert states(tables) == [("fk_child_parent_id", False)]
-    executor.execute(validate)
+    carry_out(executor, validate)
     assert states(tables) == [("fk_child_parent_id", True)]
-    executor.undo(add, of=RUN)
+    dispatcher(executor).walk_back(add, of=RUN)
     assert states(tables) == []
-    executor.execute(add)
+    # A run does nothing twice; another attempt is all the same possible.
+    executor.attempt(doing((add,))[0], attempts=1)
     assert states(tables) == [("fk_child_parent_id", False)]
     run = executor.journal.run
     assert run.done.keys() == {add.id, validate.id}
@@ -116,7 +135,7 @@ def test_forward_back_and_forward_again(executor: OnlineExecutor, server: Server
 
 def test_effect_and_record_are_one_transaction(executor: OnlineExecutor, server: Server, tables: str) -> None:
     """The constraint and the event were written by the same transaction id."""
-    executor.execute(statements(server)[0])
+    carry_out(executor, statements(server)[0])
     with psycopg.connect(tables) as connection:
         row = connection.execute(
             "select e.xmin = c.xmin from orchestrator.event e, pg_constraint c"
@@ -132,7 +151,7 @@ def test_a_record_that_cannot_be_written_takes_the_effect_with_it(
     with psycopg.connect(tables, autocommit=True) as connection:
         connection.execute("alter table orchestrator.event add constraint no_more check (kind <> 'statement_done')")
     with pytest.raises(StatementRejected, match="no_more"):
-        executor.execute(statements(server)[0])
+        carry_out(executor, statements(server)[0])
     assert states(tables) == []
 
 
@@ -144,7 +163,7 @@ def test_a_writer_in_the_way_is_waited_for_in_short_attempts(
     writer = psycopg.connect(tables, application_name="forgotten")
     writer.execute(f"update {blocked} set id = id".encode())
     release_on(executor, LockAttemptFailed, writer.rollback)
-    executor.execute(statements(server)[0])
+    carry_out(executor, statements(server)[0])
     writer.close()
     run = executor.journal.run
     assert states(tables) == [("fk_child_parent_id", False)]
@@ -165,7 +184,7 @@ def test_the_order_of_the_locks_is_learned(executor: OnlineExecutor, server: Ser
     writer = psycopg.connect(tables)
     writer.execute("update parent set id = id")
     release_on(executor, LockAttemptFailed, writer.rollback)
-    executor.execute(add)
+    carry_out(executor, add)
     writer.close()
     assert [lock.table for lock in executor.order.arrange(add.locks)] == [PARENT, CHILD]
 
@@ -175,18 +194,17 @@ def test_a_writer_is_never_the_one_who_is_aborted(executor: OnlineExecutor, serv
     writer = psycopg.connect(tables)
     writer.execute("insert into parent values (100)")
     release_on(executor, LockAttemptFailed, writer.commit)
-    executor.execute(statements(server)[0])
+    carry_out(executor, statements(server)[0])
     assert writer.execute("select count(*) from parent where id = 100").fetchone() == (1,)
     writer.close()
 
 
 def test_after_the_time_to_give_up_the_run_is_held(executor: OnlineExecutor, server: Server, tables: str) -> None:
     """A blocker that stays ends the attempts, with nothing changed."""
-    executor.give_up_after_s = 0
     with psycopg.connect(tables) as writer:
         writer.execute("update parent set id = id")
         with pytest.raises(HeldBack, match="no lock within 0 s"):
-            executor.execute(statements(server)[0])
+            carry_out(executor, statements(server)[0], give_up_after_s=0)
         writer.rollback()
     assert states(tables) == []
 
@@ -196,10 +214,10 @@ def test_a_reader_is_no_obstacle_to_add_but_is_to_drop(executor: OnlineExecutor,
     reader = psycopg.connect(tables)
     reader.execute("select * from parent, child")
     add = statements(server)[0]
-    executor.execute(add)
+    carry_out(executor, add)
     assert not executor.journal.run.lock_failures
     release_on(executor, LockAttemptFailed, reader.rollback)
-    executor.undo(add, of=RUN)
+    dispatcher(executor).walk_back(add, of=RUN)
     reader.close()
     assert executor.journal.run.lock_failures
     assert states(tables) == []
@@ -210,9 +228,9 @@ def test_orphans_leave_the_key_not_valid(executor: OnlineExecutor, server: Serve
     with psycopg.connect(tables, autocommit=True) as connection:
         connection.execute("insert into child values (11, 999)")
         add, validate = statements(server)
-        executor.execute(add)
+        carry_out(executor, add)
         with pytest.raises(StatementRejected) as refusal:
-            executor.execute(validate)
+            carry_out(executor, validate)
         assert refusal.value.because_of_orphans
         assert states(tables) == [("fk_child_parent_id", False)]
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
@@ -222,7 +240,7 @@ def test_orphans_leave_the_key_not_valid(executor: OnlineExecutor, server: Serve
 def test_an_administrator_who_cancels_is_obeyed(executor: OnlineExecutor, server: Server, tables: str) -> None:
     """pg_cancel_backend is a person's word, not a lock timeout: the run is held, not repeated."""
     add, validate = statements(server)
-    executor.execute(add)
+    carry_out(executor, add)
     with psycopg.connect(tables, autocommit=True) as admin, psycopg.connect(tables) as busy:
         # VALIDATE waits behind SHARE UPDATE EXCLUSIVE; its own patience is longer than ours here.
         busy.execute("lock table child in share update exclusive mode")
@@ -230,7 +248,7 @@ def test_an_administrator_who_cancels_is_obeyed(executor: OnlineExecutor, server
         cancelled = threading.Thread(target=cancel_when_waiting, args=(admin,))
         cancelled.start()
         with pytest.raises(HeldBack, match="cancelled by an administrator"):
-            executor.execute(patient)
+            carry_out(executor, patient)
         cancelled.join()
         busy.rollback()
     assert states(tables) == [("fk_child_parent_id", False)]
@@ -248,20 +266,18 @@ def cancel_when_waiting(admin: psycopg.Connection[tuple[object, ...]]) -> None:
 
 def test_no_statement_waits_longer_than_the_budget(executor: OnlineExecutor, server: Server) -> None:
     """Each lock request of an attempt is bounded by what the budget left over, the second by its own limit."""
-    asked: list[tuple[str, str]] = []
+    asked: list[psycopg.Cursor[dict[str, Any]]] = []
     connection = executor._open_connection()
     original = connection.execute
 
     def spy(query: object, *args: object, **kwargs: object) -> object:
-        text = query if isinstance(query, bytes) else str(getattr(query, "as_string", lambda: query)())
-        if str(text).startswith("LOCK TABLE"):
-            row = original("select current_setting('lock_timeout') as t").fetchone()
-            asked.append((str(text), row["t"] if row else ""))
+        if isinstance(query, bytes) and query.startswith(b"LOCK TABLE"):
+            asked.append(original("select current_setting('lock_timeout') as t"))
         return original(query, *args, **kwargs)  # type: ignore[call-overload]
 
     connection.execute = spy  # type: ignore[assignment,method-assign]
-    executor.execute(statements(server)[0])
-    first, second = (int(timeout.removesuffix("ms")) for _, timeout in asked)
+    carry_out(executor, statements(server)[0])
+    first, second = (int(row["t"].removesuffix("ms")) for each in asked if (row := each.fetchone()))
     assert first <= 100
     assert second <= 30
 
@@ -281,6 +297,6 @@ def test_a_lost_connection_is_found_again(executor: OnlineExecutor, server: Serv
     with psycopg.connect(tables, autocommit=True) as admin:
         admin.execute("select pg_terminate_backend(%s, 5000)", (pid,))
     add, _ = statements(server)
-    executor.execute(add)
+    carry_out(executor, add)
     assert states(tables) == [("fk_child_parent_id", False)]
     assert executor.journal.run.done.keys() == {add.id}

@@ -17,7 +17,7 @@ from orchestrator.adapters.ledger_journal import LedgerJournal
 from orchestrator.adapters.postgres import Connection, Server
 from orchestrator.adapters.runs import FileJournal, JournalCopy, RunFolder
 from orchestrator.adapters.target import Target
-from orchestrator.core.entry import GENESIS, entry_hash
+from orchestrator.core.entry import GENESIS, Entry, entry_hash
 from orchestrator.core.journal import Event, Identity, NotificationQueued, RunFinished, RunStarted, StepStarted
 from orchestrator.core.outcome import Refused
 from orchestrator.core.run import Run
@@ -141,11 +141,11 @@ def test_an_event_goes_with_its_effect(opened: RunJournal, server: Server, conne
     """A transaction that is rolled back takes the event with it, and the chain goes on without a gap."""
     with server.session("effect") as other:
         with other.transaction(force_rollback=True):
-            opened.append(other, StepStarted(step="lost"))
+            opened.submit(other, StepStarted(step="lost"), tables=(), waited_ms=0, short=False)
         with other.transaction():
             other.execute("create table effect (id int)")
-            kept = opened.append(other, StepStarted(step="kept"))
-        opened.publish(kept, StepStarted(step="kept"))
+            kept = opened.submit(other, StepStarted(step="kept"), tables=(), waited_ms=0, short=False).fetchone()
+        opened.publish(Entry(**(kept or {})))
     told = [(each.seq, each.kind) for each in ledger.entries(connection, RUN)]
     assert told == [(1, "run_started"), (2, "step_started")]
     assert opened.run.steps.keys() == {"preflight", "kept"}

@@ -16,10 +16,10 @@ from psycopg.pq import TransactionStatus
 
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
-from orchestrator.adapters.execution import PRISMA_LOCK
 from orchestrator.adapters.identity import Others
 from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.postgres import Server
+from orchestrator.adapters.preparation import PRISMA_LOCK
 from orchestrator.adapters.probes import Probes
 from orchestrator.adapters.programs import ProgramsMissing, dump_installation, server_installation
 from orchestrator.core.catalog import TableName

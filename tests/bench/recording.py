@@ -33,6 +33,7 @@ from orchestrator.core.inventory import Secret
 from orchestrator.core.journal import RunStarted
 from orchestrator.core.plan import Plan, make_plan
 from orchestrator.core.run import Run
+from orchestrator.engine.dispatcher import Dispatcher
 from tests import servers
 
 ROOT = Path(__file__).parents[2]
@@ -120,10 +121,10 @@ def _ours(url: str, plan: Plan, folder: Path) -> float:
         writer.begin("bench", file.entries)
         journal = RunJournal(file=file, ledger=writer, listeners=[RunLog(runs).listen])
         executor = OnlineExecutor(target=target, journal=journal, budget_ms=100, give_up_after_s=30)
+        dispatcher = Dispatcher(executor=executor, recorder=journal, budget_ms=100, give_up_after_s=30, workers=1)
         with executor.opened("apply"):
             began = time.perf_counter()
-            for each in plan.statements:
-                executor.execute(each)
+            dispatcher.carry_out(plan.statements, expected={}, hopeless=lambda _: False)
             spent = time.perf_counter() - began
         keeper.end()
     shutil.rmtree(folder)

@@ -1,0 +1,135 @@
+"""One attempt: settings, locks, statements, record and COMMIT, sent in one piece.
+
+Locks are held while the server works and not while a packet travels, so a slow link costs no writer anything. What is
+left of the budget is counted by the server's clock. An error anywhere in the piece ends the transaction, and with it
+every lock, before we hear of it. Source of the last: AbortTransaction in PostgreSQL's xact.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow
+
+from orchestrator.adapters import points
+from orchestrator.adapters.ddl import lock_table
+from orchestrator.adapters.postgres import Connection
+from orchestrator.core.locks import SECOND_LOCK_MS, Lock
+from orchestrator.core.transaction import Transaction
+
+Cursor = psycopg.Cursor[DictRow]
+Settings = Mapping[str, str]
+
+AUTOVACUUM_GIVES_WAY_MS = 500
+"""How much longer than deadlock_timeout an autovacuum is waited for: then the server has told it to stop."""
+
+RECORD_WITHIN_MS = 30_000
+"""How long the record of a long statement may wait for its turn; no writer waits meanwhile."""
+
+BEGIN = sql.SQL(
+    "select set_config('orchestrator.began', clock_timestamp()::text, true),"
+    " set_config('lock_timeout', {lock}, true), set_config('statement_timeout', {statement}, true),"
+    # The commit of short DDL must not wait for a standby while it holds locks; the run's last event does that.
+    " set_config('synchronous_commit', 'local', true)"
+)
+LEFT = sql.SQL(
+    "select set_config('lock_timeout', least({most}, greatest(1, left_ms - 1))::text, true),"
+    " set_config('statement_timeout', greatest(1, left_ms)::text, true)"
+    " from (select ({budget} - 1000 * extract(epoch from clock_timestamp()"
+    " - current_setting('orchestrator.began')::timestamptz))::integer as left_ms) as t"
+)
+
+
+class AttemptFailed(Exception):
+    """What the server said, and the lock that was asked for when it said so."""
+
+    def __init__(self, error: psycopg.Error, refused: Lock | None) -> None:
+        """Keep both."""
+        self.error, self.refused = error, refused
+        super().__init__(str(error))
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One transaction on one connection. `locks` are asked for in this order.
+
+    `gentle` are locks behind which no writer waits, asked for first and patiently: an autovacuum on these tables gives
+    way to them after deadlock_timeout (`patience_ms`). `settings` hold for this transaction only.
+    """
+
+    connection: Connection
+    work: Transaction
+    locks: tuple[Lock, ...]
+    record: Callable[[Connection], Cursor]
+    gentle: tuple[Lock, ...] = ()
+    patience_ms: int = 0
+    settings: Settings = field(default_factory=dict)
+    _sent: list[tuple[Cursor, Lock | None]] = field(init=False, default_factory=list)
+
+    def carry_out(self) -> DictRow:
+        """The record as the server wrote it. Raises AttemptFailed; then nothing of it was kept and no lock is held."""
+        points.reached("effect:begin")
+        try:
+            with self.connection.pipeline():
+                written = self._send_all()
+            row = written.fetchone()
+        except psycopg.Error as error:
+            refused = next((lock for cursor, lock in self._sent if cursor.pgresult is None), None)
+            self._leave()
+            raise AttemptFailed(error, refused) from error
+        points.reached("effect:committed")
+        return row or {}
+
+    def _send_all(self) -> Cursor:
+        work = self.work
+        self._send(sql.SQL("begin"))
+        for lock in self.gentle:
+            self._configure({"lock_timeout": str(self.patience_ms), "statement_timeout": "0"})
+            self._send(lock_table(lock), lock)
+        first = max(1, work.lock_timeout_ms - 1) if work.short else work.lock_timeout_ms
+        self._send(BEGIN.format(lock=sql.Literal(str(first)), statement=sql.Literal(str(work.statement_timeout_ms))))
+        if self.settings:
+            self._configure(self.settings)
+        for position, lock in enumerate(self.locks if work.short else ()):
+            if position:
+                self._bound(SECOND_LOCK_MS)
+            self._send(lock_table(lock), lock)
+        for text in work.statements:
+            if work.short:
+                self._bound(work.lock_timeout_ms)
+            self._send(text.encode())
+        if work.short:
+            self._bound(work.lock_timeout_ms)
+        else:
+            self._configure({"lock_timeout": str(RECORD_WITHIN_MS)})
+        written = self.record(self.connection)
+        self._sent.append((written, None))
+        self._send(sql.SQL("commit"))
+        return written
+
+    def _send(self, query: sql.Composable | bytes, lock: Lock | None = None) -> None:
+        text = query if isinstance(query, bytes) else query.as_string(None).encode()
+        # Never prepared: of a piece that fails the driver would believe that it was.
+        self._sent.append((self.connection.execute(text, prepare=False), lock))
+
+    def _bound(self, most_ms: int) -> None:
+        """What is left of the budget bounds what comes next; a further lock gets less than the first."""
+        self._send(LEFT.format(most=sql.Literal(most_ms), budget=sql.Literal(self.work.lock_timeout_ms)))
+
+    def _configure(self, settings: Settings) -> None:
+        calls = (
+            sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
+            for name, value in settings.items()
+        )
+        self._send(sql.SQL("select {}").format(sql.SQL(", ").join(calls)))
+
+    def _leave(self) -> None:
+        """Leave the failed transaction; its locks are gone already."""
+        with suppress(psycopg.Error):
+            if self.connection.info.transaction_status in {TransactionStatus.INERROR, TransactionStatus.INTRANS}:
+                self.connection.execute("rollback")

@@ -1,0 +1,149 @@
+"""What one transaction of ours does: its locks and statements, the event that tells of it, and when it is on record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.core.journal import Event, KeyRestored, StatementDone, StatementUndone
+from orchestrator.core.locks import Lock
+from orchestrator.core.plan import VALIDATE_LOCK_TIMEOUT_MS, Statement
+from orchestrator.core.run import Run
+
+Kind = Literal["add", "validate", "adopt", "drop", "restore"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """Timeouts are in ms; a statement timeout of 0 means none. `of` is the run that is walked back.
+
+    `after` names the transactions that have to be over before. `number` counts the keys that a way back gives back.
+    """
+
+    id: str
+    kind: Kind
+    relation: str
+    constraint: str
+    statements: tuple[str, ...]
+    locks: tuple[Lock, ...]
+    lock_timeout_ms: int
+    statement_timeout_ms: int
+    after: frozenset[str] = frozenset()
+    of: str = ""
+    number: int = 0
+
+    @property
+    def short(self) -> bool:
+        """Whether writers queue behind it, so that it has to be over within the lock budget."""
+        return any(lock.blocks_writers for lock in self.locks)
+
+    def event(self, *, attempts: int, way: str = "", predicted_ms: float | None = None) -> Event:
+        """The record; what only the server can measure is filled in when it is written."""
+        match self.kind:
+            case "drop":
+                return StatementUndone(
+                    id=self.id,
+                    relation=self.relation,
+                    of=self.of,
+                    sql=self.statements,
+                    attempts=attempts,
+                    duration_ms=0,
+                    blocked_ms=0,
+                    waited_ms=0,
+                )
+            case "restore":
+                return KeyRestored(
+                    id=self.id, relation=self.relation, of=self.of, sql=self.statements[0], duration_ms=0
+                )
+            case _:
+                return StatementDone(
+                    id=self.id,
+                    relation=self.relation,
+                    sql=self.statements[0],
+                    attempts=attempts,
+                    duration_ms=0,
+                    blocked_ms=0,
+                    waited_ms=0,
+                    way=way,
+                    predicted_ms=predicted_ms,
+                )
+
+    def on_record(self, run: Run) -> bool:
+        """Whether the journal says that it took effect."""
+        match self.kind:
+            case "drop":
+                return self.id in run.undone
+            case "restore":
+                return run.restored[self.id] >= self.number
+            case _:
+                return self.id in run.done
+
+
+def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
+    """The way forward, in the plan's order."""
+    return tuple(
+        Transaction(
+            id=each.id,
+            kind=each.kind,
+            relation=each.relation,
+            constraint=each.proof.constraint,
+            statements=(each.sql,),
+            locks=each.locks,
+            lock_timeout_ms=each.lock_timeout_ms,
+            statement_timeout_ms=each.statement_timeout_ms,
+            after=frozenset(_before(each, statements)),
+        )
+        for each in statements
+    )
+
+
+def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator[str]:
+    """A validation needs its key; a partitioned table's key needs those of its partitions, valid."""
+    proof = statement.proof
+    match statement.kind:
+        case "validate":
+            yield from (each.id for each in statements if each.kind == "add" and _same_key(each, statement))
+        case "adopt":
+            tables = {lock.table for lock in statement.locks}
+            for each in statements:
+                own = each.proof.constraint == proof.constraint and each.proof.table in tables
+                if own and each.kind != "adopt":
+                    yield each.id
+        case "add":
+            return
+
+
+def _same_key(left: Statement, right: Statement) -> bool:
+    return (left.proof.table, left.proof.constraint) == (right.proof.table, right.proof.constraint)
+
+
+def undoing(statement: Statement, *, of: str, budget_ms: int) -> tuple[Transaction, ...]:
+    """The way back of one statement of run `of`: what drops it, then what gives back each key that went along."""
+    drop = Transaction(
+        id=statement.id,
+        kind="drop",
+        relation=statement.relation,
+        constraint=statement.proof.constraint,
+        statements=statement.undo,
+        locks=statement.undo_locks,
+        lock_timeout_ms=budget_ms,
+        statement_timeout_ms=budget_ms,
+        of=of,
+    )
+    restores = (
+        Transaction(
+            id=statement.id,
+            kind="restore",
+            relation=statement.relation,
+            constraint=statement.proof.constraint,
+            statements=(text,),
+            locks=(),
+            lock_timeout_ms=VALIDATE_LOCK_TIMEOUT_MS,
+            statement_timeout_ms=0,
+            of=of,
+            number=number,
+        )
+        for number, text in enumerate(statement.restore, start=1)
+    )
+    return (drop, *restores)

@@ -1,0 +1,297 @@
+"""Carries transactions out: looks before it asks for a lock, does other work meanwhile, comes back.
+
+What may run beside what is decided by the schedule; how one attempt goes is the executor's. Here is the loop between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from orchestrator.core.holders import Holder, in_the_way, lasting
+from orchestrator.core.journal import (
+    BlockerTerminated,
+    LockAttemptFailed,
+    NotificationQueued,
+    StatementFailed,
+    StatementPostponed,
+    WorkersChanged,
+)
+from orchestrator.core.outcome import HeldBack, LockUnavailable, StatementRejected
+from orchestrator.core.patience import LOOK_AGAIN_MS, Patience
+from orchestrator.core.plan import RANK, Statement
+from orchestrator.core.ports import Executor, Recorder
+from orchestrator.core.schedule import Schedule, alone_on
+from orchestrator.core.transaction import Transaction, doing, undoing
+from orchestrator.core.workers import Workers
+
+LOOK_IS_FRESH_S = 0.02
+"""A look at the holders of locks is good for so long; those that matter have held theirs for longer than the budget."""
+
+LAG_EVERY_S = 1.0
+HEED_EVERY_S = 0.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Dispatcher:
+    """One for each run. Budget in ms, `give_up_after_s` in s per statement; `terminates` names applications."""
+
+    executor: Executor
+    recorder: Recorder
+    budget_ms: int
+    give_up_after_s: float
+    workers: int | Literal["auto"] = "auto"
+    terminates: frozenset[str] = frozenset()
+    max_lag_s: float = 30.0
+    _patience: dict[tuple[str, str, int], Patience] = field(default_factory=dict)
+    _seen: tuple[Holder, ...] = ()
+    _seen_at: float = float("-inf")
+    _lag_at: float = float("-inf")
+    _heeded_at: float = float("-inf")
+
+    def opened(self, step: str) -> AbstractContextManager[None]:
+        """Hold what is needed while statements run. Raises HeldBack when another runner is at work."""
+        return self.executor.opened(step)
+
+    def carry_out(
+        self, statements: tuple[Statement, ...], *, expected: Mapping[str, float], hopeless: Callable[[Statement], bool]
+    ) -> StatementRejected | None:
+        """The way forward; gives back a refusal that ends it. Raises HeldBack, JournalLost.
+
+        `expected` tells by statement what takes how long, in any unit; `hopeless` whether one is no use to begin.
+        """
+        plan = self.recorder.run.plan
+        named = {each.id: each for each in statements}
+        ranks = {each.relation.id: RANK[each.relation.priority] for each in plan.relations} if plan else {}
+        works = doing(statements)
+        schedule = Schedule(
+            transactions=works,
+            expected=expected,
+            rank={each.id: ranks.get(each.relation, RANK["low"]) for each in works},
+        )
+        for failure in self._rounds(schedule, lambda work: hopeless(named[work.id])):
+            self._record_failure(failure.work, failure.error)
+            if not failure.error.because_of_orphans:
+                return failure.error
+        return None
+
+    def walk_back(self, statement: Statement, *, of: str) -> None:
+        """The way back of one statement, one transaction after the other. Raises StatementRejected, HeldBack."""
+        for work in undoing(statement, of=of, budget_ms=self.budget_ms):
+            schedule = Schedule(transactions=(work,))
+            for failure in self._rounds(schedule, lambda _: False):
+                raise failure.error
+
+    def _rounds(self, schedule: Schedule, hopeless: Callable[[Transaction], bool]) -> Iterator[_Refusal]:
+        """Until everything is on record or refused.
+
+        What is left is looked for anew each time: a target that was lost and found may have come back without the last.
+        """
+        workers = Workers(wanted=self.workers, changed=time.monotonic())
+        refused: set[str] = set()
+        while True:
+            yield from self._gathered(0.0, refused, schedule)
+            run = self.recorder.run
+            over = refused | self._orphaned() | {each.id for each in schedule.transactions if each.on_record(run)}
+            running = self.executor.running
+            now = time.monotonic()
+            work = schedule.next(settled=over, running=running, workers=workers.count, now=now)
+            if work is None:
+                pending = schedule.pending(over, running)
+                if not pending and not running:
+                    return
+                yield from self._waited(schedule, pending, refused, workers)
+            elif hopeless(work):
+                refused.add(work.id)
+            else:
+                self._go_on(work)
+                yield from self._taken_on(schedule, work, refused, over)
+
+    def _go_on(self, work: Transaction) -> None:
+        """Look before a statement. When somebody asked to stop, what is at work is waited for. Raises HeldBack."""
+        self._heeded_at = time.monotonic()
+        try:
+            self.executor.may_go_on(work)
+        except HeldBack:
+            self._finish()
+            raise
+
+    def _taken_on(self, schedule: Schedule, work: Transaction, refused: set[str], over: set[str]) -> Iterator[_Refusal]:
+        if self._lags(schedule, work):
+            return
+        patience = self._patience_with(work)
+        if not work.short:
+            self._begin(schedule, work, patience, over)
+            return
+        holders = self._holders(schedule, over)
+        blocker = lasting(work.locks, holders, budget_ms=self.budget_ms)
+        if blocker is not None:
+            self._postpone(schedule, work, blocker, others=bool(self.executor.running))
+            return
+        vacuumed = [each.table for each in in_the_way(work.locks, holders) if each.obstacle == "vacuum"]
+        patience.attempts += 1
+        try:
+            self.executor.attempt(
+                work, attempts=patience.attempts, waited_ms=patience.waited_ms, vacuumed=tuple(dict.fromkeys(vacuumed))
+            )
+        except LockUnavailable as error:
+            self._not_granted(schedule, work, error)
+        except StatementRejected as error:
+            refused.add(work.id)
+            yield _Refusal(work, error)
+
+    def _begin(self, schedule: Schedule, work: Transaction, patience: Patience, over: set[str]) -> None:
+        patience.attempts += 1
+        keys = sum(not each.short and alone_on(each) == alone_on(work) for each in schedule.pending(over, ()))
+        try:
+            self.executor.begin(work, attempts=patience.attempts, keys=keys)
+        except LockUnavailable as error:
+            self._not_granted(schedule, work, error)
+
+    def _gathered(self, within_s: float, refused: set[str], schedule: Schedule) -> Iterator[_Refusal]:
+        """What ended side by side: on record, to be tried again, or refused. Raises HeldBack."""
+        for ended in self.executor.ended(within_s):
+            match ended.error:
+                case None:
+                    continue
+                case LockUnavailable() as error:
+                    self._not_granted(schedule, ended.work, error)
+                case StatementRejected() as error:
+                    refused.add(ended.work.id)
+                    yield _Refusal(ended.work, error)
+                case HeldBack() as error:
+                    self._finish()
+                    raise error
+                case error:
+                    raise error
+
+    def _finish(self) -> None:
+        """Begin nothing more, and wait for what is at work."""
+        while self.executor.running:
+            for _ in self.executor.ended(None):
+                pass
+
+    def _waited(
+        self, schedule: Schedule, pending: Iterable[Transaction], refused: set[str], workers: Workers
+    ) -> Iterator[_Refusal]:
+        """Nothing may begin now: wait for what is at work, or until something is due again."""
+        now = time.monotonic()
+        rest = tuple(pending)
+        self._adapt(workers, now, waiting=any(not each.short for each in rest))
+        due = schedule.waking(rest)
+        seconds = LOOK_AGAIN_MS / 1000 if due is None else max(0.001, min(due - now, LOOK_AGAIN_MS / 1000))
+        if self.executor.running:
+            yield from self._gathered(seconds, refused, schedule)
+        else:
+            self.executor.pause(seconds)
+        if rest and time.monotonic() - self._heeded_at > HEED_EVERY_S:
+            self._go_on(rest[0])
+
+    def _adapt(self, workers: Workers, now: float, *, waiting: bool) -> None:
+        """More workers or fewer, and the journal says why."""
+        if self.executor.crowded and workers.fewer(now):
+            self.recorder.record(WorkersChanged(workers=workers.count, reason="others wait"))
+        elif waiting and workers.asks(now, len(self.executor.running)) and self.executor.spare():
+            workers.more(now)
+            self.recorder.record(WorkersChanged(workers=workers.count, reason="the server has a core to spare"))
+
+    def _lags(self, schedule: Schedule, work: Transaction) -> bool:
+        """Whether a replica is too far behind to give it more to do."""
+        now = time.monotonic()
+        if now - self._lag_at < LAG_EVERY_S:
+            return False
+        lag = self.executor.lag_s()
+        if lag <= self.max_lag_s:
+            self._lag_at = now
+            return False
+        patience = self._patience_with(work)
+        told = f"a replica lags {lag:.0f} s, more than max_replica_lag_s = {self.max_lag_s:g}"
+        schedule.postpone(work, patience.blocked(now, told))
+        self._tell_postponed(work, patience, "replica lag", told, key="lag")
+        return True
+
+    def _holders(self, schedule: Schedule, over: set[str]) -> tuple[Holder, ...]:
+        """One look for everything that still needs locks."""
+        now = time.monotonic()
+        if now - self._seen_at > LOOK_IS_FRESH_S:
+            self._seen = self.executor.holders([e for e in schedule.pending(over, ()) if e.short])
+            self._seen_at = time.monotonic()
+        return self._seen
+
+    def _postpone(self, schedule: Schedule, work: Transaction, blocker: Holder, *, others: bool) -> None:
+        """Do not even queue: do other work and come back.
+
+        A session is ended only where the policy names its application, and when nothing else is left to do.
+        """
+        now, told = time.monotonic(), blocker.told()
+        patience = self._patience_with(work)
+        schedule.postpone(work, patience.blocked(now, told))
+        self._tell_postponed(work, patience, blocker.obstacle, told, key=str(blocker.pid))
+        if blocker.application in self.terminates and patience.looks > 1 and not others:
+            self._seen_at = float("-inf")
+            if self.executor.terminate(blocker):
+                self.recorder.record(
+                    BlockerTerminated(statement=work.id, application=blocker.application, blocker=told)
+                )
+
+    def _tell_postponed(self, work: Transaction, patience: Patience, obstacle: str, told: str, *, key: str) -> None:
+        if patience.tells(key):
+            event = StatementPostponed(statement=work.id, obstacle=obstacle, blocker=told, times=patience.looks)
+            self.recorder.record(event)
+            if patience.looks == 1:
+                self.recorder.record(NotificationQueued(topic="blocked", about=f"{work.id}: {told}"))
+
+    def _not_granted(self, schedule: Schedule, work: Transaction, error: LockUnavailable) -> None:
+        """Journal the 1st, 2nd, 4th, 8th … failure: a long wait must not fill the ledger. Raises HeldBack."""
+        patience = self._patience_with(work)
+        self._seen_at = float("-inf")
+        if patience.attempts & (patience.attempts - 1) == 0:
+            holder = next(in_the_way(work.locks, self.executor.holders([work])), None)
+            blocker = holder.told() if holder else "nobody any more"
+            self.recorder.record(
+                LockAttemptFailed(
+                    statement=work.id,
+                    attempt=patience.attempts,
+                    table=error.table,
+                    sqlstate=error.sqlstate,
+                    blocker=blocker,
+                    waited_ms=error.waited_ms,
+                )
+            )
+            if patience.attempts == 1:
+                self.recorder.record(NotificationQueued(topic="blocked", about=f"{work.id}: {blocker}"))
+        schedule.postpone(work, patience.refused(time.monotonic(), str(error), waited_ms=error.waited_ms))
+
+    def _orphaned(self) -> set[str]:
+        """Orphans settle a statement for this run; any other failure may be over by now."""
+        return {each.id for each in self.recorder.run.failures.values() if each.because_of_orphans}
+
+    def _record_failure(self, work: Transaction, error: StatementRejected) -> None:
+        self.recorder.record(
+            StatementFailed(
+                id=work.id,
+                relation=work.relation,
+                sqlstate=error.sqlstate,
+                message=str(error),
+                because_of_orphans=error.because_of_orphans,
+            )
+        )
+
+    def _patience_with(self, work: Transaction) -> Patience:
+        key = (work.id, work.kind, work.number)
+        if key not in self._patience:
+            self._patience[key] = Patience(
+                statement=work.id, give_up_after_s=self.give_up_after_s, began=time.monotonic()
+            )
+        return self._patience[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A transaction that the server refused for good."""
+
+    work: Transaction
+    error: StatementRejected
