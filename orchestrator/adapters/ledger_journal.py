@@ -49,13 +49,12 @@ class LedgerJournal:
     token: int
     run: Run
     _hashes: list[str] = field(init=False, default_factory=list)
-    _early: dict[int, Entry] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Events wait for no standby, which may be away; the last one does."""
-        self._settle()
+        self._wait_for_no_standby()
 
-    def _settle(self) -> None:
+    def _wait_for_no_standby(self) -> None:
         with plainly("preparing the journal"):
             self.connection.execute("set synchronous_commit = local")
 
@@ -169,25 +168,20 @@ class LedgerJournal:
     def publish(self, entry: Entry) -> tuple[Entry, ...]:
         """Copy a committed entry to disk and into the run that we show; gives back what became known by that.
 
-        Transactions that run side by side commit in one order and are heard of in another: an entry waits here until
-        those before it are known. One that was found in the ledger meanwhile is passed over.
+        Transactions that run side by side are not heard of in the order of their commits. Entries commit in the order
+        of their numbers, so those before this one are in the ledger already: they are read there.
         """
-        if entry.seq > self.run.count:
-            self._early[entry.seq] = entry
-        known: list[Entry] = []
-        while (due := self._early.pop(self.run.count + 1, None)) is not None:
-            self._take(due)
-            self.copy.add(due)
-            known.append(due)
-        return tuple(known)
+        if entry.seq <= self.run.count:
+            return ()
+        if entry.seq > self.run.count + 1:
+            return tuple(self.refresh("another transaction was first"))
+        self._take(entry)
+        self.copy.add(entry)
+        return (entry,)
 
     def settle(self) -> tuple[Entry, ...]:
         """When nothing is at work any more: fetch what was committed and never heard of. Raises JournalLost."""
-        if not self._early:
-            return ()
-        known = tuple(self.refresh("an answer was lost"))
-        self._early.clear()
-        return known
+        return tuple(self.refresh("an answer was lost"))
 
     def overtaken(self, error: psycopg.Error) -> LeaseLost | None:
         """The error that the ledger raises when another process has taken this run's place."""
@@ -232,7 +226,7 @@ class LedgerJournal:
                     message = f"run {self.run.id}: the connection breaks again and again ({plain_line(error)})"
                     raise TargetLost(f"{message}; go on with: {self.target.server.resume}") from error
                 self.connection, more = self.target.again("journal", former=self.connection, reason=str(error))
-                self._settle()
+                self._wait_for_no_standby()
                 attempts += more
             except Refused as error:
                 message = f"run {self.run.id}: {error}; mend it and go on with: {self.target.server.resume}"
@@ -240,7 +234,6 @@ class LedgerJournal:
         new, lost = found
         for entry in new:
             self.publish(entry)
-        self._early.clear()
         if lost:
             new += self.record(LedgerRewound(after=self.run.count, lost=tuple(lost), reason=reason))
         # A closed run takes no event any more: its end was on record when the answer was lost.

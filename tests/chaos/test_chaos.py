@@ -55,7 +55,7 @@ def test_there_are_points_enough(stage: Stage) -> None:
     """Every event, effect and file of the master tables is a place to be killed at, and each sort is among them."""
     names = stage.points["deploy"] + stage.points["rollback"]
     assert len(names) >= 250
-    assert {"effect:executed", "effect:committed", "journal:committed", "backup:proved", "lease:claimed"} <= set(names)
+    assert {"effect:begin", "effect:committed", "journal:committed", "backup:proved", "lease:claimed"} <= set(names)
 
 
 @pytest.mark.parametrize(("command", "count"), [("deploy", 6), ("rollback", 4)])
