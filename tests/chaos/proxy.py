@@ -97,8 +97,8 @@ class Proxy:
                 self.cut()
                 threading.Timer(dice.uniform(0.1, 1.5), setattr, (self, "refusing", False)).start()
             case "delay":
-                # A transaction asks some ten times; beyond this the lock budget itself would refuse every attempt.
-                self.delay_s = dice.uniform(0.0, 0.002)
+                # Up to 40 ms there and back: an attempt is one piece, so that this is no matter for the lock budget.
+                self.delay_s = dice.uniform(0.0, 0.02)
         return fault
 
     def _accept(self) -> None:
