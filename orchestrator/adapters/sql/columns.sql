@@ -20,4 +20,3 @@ left join pg_namespace cn on cn.oid = co.collnamespace
 where a.attnum > 0 and not a.attisdropped
   and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator')
   and n.nspname not like 'pg\_toast%' and n.nspname not like 'pg\_temp%'
-order by a.attrelid, a.attnum

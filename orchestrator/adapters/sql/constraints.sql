@@ -6,4 +6,3 @@ join pg_class t on t.oid = k.conrelid
 join pg_namespace n on n.oid = t.relnamespace
 where k.contype in ('c', 'p', 'u', 'x', 't', 'n')
   and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator')
-order by k.conrelid, k.conname

@@ -10,4 +10,3 @@ join pg_class t on t.oid = i.indrelid and t.relkind in ('r', 'p', 'm')
 join pg_namespace n on n.oid = t.relnamespace
 where n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator')
   and n.nspname not like 'pg\_toast%' and n.nspname not like 'pg\_temp%'
-order by i.indrelid, c.relname

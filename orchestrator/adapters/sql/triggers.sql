@@ -4,4 +4,3 @@ from pg_trigger g
 join pg_class t on t.oid = g.tgrelid
 join pg_namespace n on n.oid = t.relnamespace
 where not g.tgisinternal and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator')
-order by g.tgrelid, g.tgname
