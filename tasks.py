@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import io
 import json as jsonlib
@@ -79,6 +80,8 @@ def _answer(act: Callable[[], Answer], *, json: bool) -> None:
     from orchestrator.core.outcome import EXIT_FAILED, EXIT_HELD, OrchestratorError
 
     signal.signal(signal.SIGTERM, _interrupt)
+    # Values make no circles: left as it is, the collector would spend a third of a large plan in looking for some.
+    gc.set_threshold(100_000)
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal cannot show is written as an escape, never a reason to fall silent.
         if isinstance(stream, io.TextIOWrapper):
@@ -92,7 +95,7 @@ def _answer(act: Callable[[], Answer], *, json: bool) -> None:
     except KeyboardInterrupt:
         _fail("interrupted; what took effect is on record, invoke status tells how far it came", EXIT_HELD, json=json)
     if json:
-        print(jsonlib.dumps(answer.document, ensure_ascii=False, indent=2, default=str))
+        sys.stdout.writelines(answer.text())
     raise Exit(code=answer.exit_code)
 
 

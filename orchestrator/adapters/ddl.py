@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from psycopg import sql
 
-from orchestrator.core.catalog import Action, TableName
+from orchestrator.core.catalog import Action, Deferrable, TableName
 from orchestrator.core.contract import Relation
 from orchestrator.core.locks import Lock
 
-ACTIONS: dict[Action, sql.SQL] = {
-    "no action": sql.SQL("NO ACTION"),
-    "restrict": sql.SQL("RESTRICT"),
-    "cascade": sql.SQL("CASCADE"),
-    "set null": sql.SQL("SET NULL"),
-    "set default": sql.SQL("SET DEFAULT"),
+ACTIONS: dict[Action, str] = {
+    "no action": "NO ACTION",
+    "restrict": "RESTRICT",
+    "cascade": "CASCADE",
+    "set null": "SET NULL",
+    "set default": "SET DEFAULT",
 }
-DEFERRABLE = {
-    "not": sql.SQL(""),
-    "initially immediate": sql.SQL(" DEFERRABLE INITIALLY IMMEDIATE"),
-    "initially deferred": sql.SQL(" DEFERRABLE INITIALLY DEFERRED"),
+DEFERRABLE: dict[Deferrable, str] = {
+    "not": "",
+    "initially immediate": " DEFERRABLE INITIALLY IMMEDIATE",
+    "initially deferred": " DEFERRABLE INITIALLY DEFERRED",
 }
 MODES = {
     "ACCESS SHARE": sql.SQL("ACCESS SHARE"),
@@ -39,14 +40,23 @@ def qualified(name: TableName) -> sql.Identifier:
     return sql.Identifier(name.schema, name.name)
 
 
-def column_list(columns: tuple[str, ...]) -> sql.Composed:
-    """Columns in parentheses, quoted."""
-    return sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Identifier, columns)))
-
-
 def lock_table(lock: Lock) -> sql.Composed:
     """LOCK TABLE ONLY … IN … MODE: partitions are named one by one, heirs are not ours to lock."""
     return sql.SQL("LOCK TABLE ONLY {} IN {} MODE").format(qualified(lock.table), MODES[lock.mode])
+
+
+@cache
+def quoted(*names: str) -> str:
+    """Names with dots between them, quoted by psycopg; a large plan says each of them many times."""
+    return sql.Identifier(*names).as_string(None)
+
+
+def _columns(names: tuple[str, ...]) -> str:
+    return f"({', '.join(map(quoted, names))})"
+
+
+def _table(name: TableName) -> str:
+    return quoted(name.schema, name.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +65,23 @@ class QuotedDdl:
 
     def add(self, relation: Relation, *, not_valid: bool) -> str:
         """ALTER TABLE … ADD CONSTRAINT … FOREIGN KEY; what PostgreSQL takes as default is left out."""
-        parts: list[sql.Composable] = [
-            sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY {} REFERENCES {} {}").format(
-                qualified(relation.table),
-                sql.Identifier(relation.name),
-                column_list(relation.columns),
-                qualified(relation.referenced),
-                column_list(relation.referenced_columns),
-            ),
-            sql.SQL(" MATCH FULL") if relation.match == "full" else sql.SQL(""),
-            sql.SQL(" ON DELETE {}").format(ACTIONS[relation.on_delete]),
-            sql.SQL(" {}").format(column_list(relation.on_delete_columns))
-            if relation.on_delete_columns
-            else sql.SQL(""),
-            sql.SQL(" ON UPDATE {}").format(ACTIONS[relation.on_update]),
+        parts = (
+            f"ALTER TABLE {_table(relation.table)} ADD CONSTRAINT {quoted(relation.name)}",
+            f" FOREIGN KEY {_columns(relation.columns)}",
+            f" REFERENCES {_table(relation.referenced)} {_columns(relation.referenced_columns)}",
+            " MATCH FULL" if relation.match == "full" else "",
+            f" ON DELETE {ACTIONS[relation.on_delete]}",
+            f" {_columns(relation.on_delete_columns)}" if relation.on_delete_columns else "",
+            f" ON UPDATE {ACTIONS[relation.on_update]}",
             DEFERRABLE[relation.deferrable],
-            sql.SQL(" NOT VALID") if not_valid else sql.SQL(""),
-        ]
-        return sql.Composed(parts).as_string(None)
+            " NOT VALID" if not_valid else "",
+        )
+        return "".join(parts)
 
     def validate(self, table: TableName, name: str) -> str:
         """ALTER TABLE … VALIDATE CONSTRAINT."""
-        text = sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}")
-        return text.format(qualified(table), sql.Identifier(name)).as_string(None)
+        return f"ALTER TABLE {_table(table)} VALIDATE CONSTRAINT {quoted(name)}"
 
     def drop(self, table: TableName, name: str) -> str:
         """ALTER TABLE … DROP CONSTRAINT."""
-        text = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}")
-        return text.format(qualified(table), sql.Identifier(name)).as_string(None)
+        return f"ALTER TABLE {_table(table)} DROP CONSTRAINT {quoted(name)}"

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -48,7 +49,7 @@ def read_text(path: Path) -> str:
         raise Refused(message) from error
 
 
-def parse(path: Path, document: Mapping[str, Any], shape: type[Value]) -> Value:
+def parse(path: Path, document: dict[str, Any], shape: type[Value]) -> Value:
     """The document as a value of that shape. Raises BadDocument for the first mistake."""
     for key, problem, remedy in _unknown_keys(document, shape, ""):
         raise BadDocument(file=str(path), key=key, problem=problem, remedy=remedy)
@@ -65,7 +66,7 @@ def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
 
 
 def _renamed(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {WRITTEN.get(key, key): _renamed(each) for key, each in value.items()}
     return [_renamed(each) for each in value] if isinstance(value, list) else value
 
@@ -75,8 +76,9 @@ def _unknown_keys(value: Any, shape: Any, place: str) -> Iterator[tuple[str, str
     if isinstance(value, list):
         inner = next((each for each in get_args(shape) if each is not Ellipsis), Any)
         for number, each in enumerate(value, start=1):
-            yield from _unknown_keys(each, inner, f"{place}[{number}]")
-    if not isinstance(value, Mapping):
+            if isinstance(each, list | dict):
+                yield from _unknown_keys(each, inner, f"{place}[{number}]")
+    if not isinstance(value, dict):
         return
     if get_origin(shape) in {UnionType, Union}:
         shape = next((each for each in get_args(shape) if is_dataclass(each)), shape)
@@ -87,19 +89,25 @@ def _unknown_keys(value: Any, shape: Any, place: str) -> Iterator[tuple[str, str
             yield from _unknown_keys(each, get_args(shape)[-1], f"{place}.{key}" if place else key)
 
 
-def _unknown_fields(value: Mapping[str, Any], shape: type[Any], place: str) -> Iterator[tuple[str, str, str]]:
-    hints = get_type_hints(shape)
-    written = {field: key for key, field in WRITTEN.items()}
-    known = [written.get(field.name, field.name) for field in fields(shape)]
+def _unknown_fields(value: Mapping[str, Any], shape: Any, place: str) -> Iterator[tuple[str, str, str]]:
+    known = _known_keys(shape)
     for key, each in value.items():
         where = f"{place}.{key}" if place else key
         if key not in known:
-            yield where, "unknown key", nearest(key, known)
-        else:
-            yield from _unknown_keys(each, hints[WRITTEN.get(key, key)], where)
+            yield where, "unknown key", nearest(key, tuple(known))
+        elif isinstance(each, list | dict):
+            yield from _unknown_keys(each, known[key], where)
 
 
-def _explained(path: Path, error: ValidationError, document: Mapping[str, Any]) -> BadDocument:
+@cache
+def _known_keys(shape: Any) -> Mapping[str, Any]:
+    """The keys of a dataclass as they are written, with the shape of each value; worked out once, not for each line."""
+    hints = get_type_hints(shape)
+    written = {field: key for key, field in WRITTEN.items()}
+    return {written.get(field.name, field.name): hints[field.name] for field in fields(shape)}
+
+
+def _explained(path: Path, error: ValidationError, document: dict[str, Any]) -> BadDocument:
     # Of the members of a union the one that came furthest is meant; the first of those that came as far.
     first = max(error.errors(include_url=False, include_input=False), key=lambda each: len(each["loc"]))
     written = {field: key for key, field in WRITTEN.items()}

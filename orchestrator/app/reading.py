@@ -51,9 +51,8 @@ def plan(request: Request, *, form: str | None) -> Answer:
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=True)
         made = site.make_plan(site.catalog("plan").catalog())
-    script = plan_script(made)
     if form == "sql":
-        print(script, end="")
+        print(plan_script(made), end="")
     elif not request.json:
         site.screen.plan(made)
     bad = any(each.status in {"different", "impossible"} for each in made.relations)

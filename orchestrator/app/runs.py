@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from orchestrator.adapters.target import Target
 from orchestrator.app.at_work import AtWork, at_work
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.app.work import Work, find_work
-from orchestrator.core.answers import Document, run_document
+from orchestrator.core.answers import Document, json_text, run_document
 from orchestrator.core.journal import (
     NotificationQueued,
     PlanRecorded,
@@ -69,6 +69,10 @@ class Answer:
 
     document: Document
     exit_code: int
+
+    def text(self) -> Iterator[str]:
+        """The document as JSON, piece by piece."""
+        return json_text(self.document)
 
 
 def deploy(request: Request, *, yes: bool, until: str | None, confirm: Callable[[str], bool]) -> Answer:

@@ -88,8 +88,10 @@ class Index:
         PostgreSQL asks for a valid, immediate unique index without predicate or expression over exactly these
         columns, in any order (transformFkeyCheckAttrs).
         """
-        usable = self.unique and self.valid and self.immediate and not self.partial and not self.exclusion
-        return usable and len(self.columns) == len(columns) and set(self.columns) == set(columns)
+        if not self.unique or len(self.columns) != len(columns):
+            return False
+        usable = self.valid and self.immediate and not self.partial and not self.exclusion
+        return usable and set(self.columns) == set(columns)
 
     def supports(self, columns: tuple[str, ...]) -> bool:
         """Whether looking up rows by these columns can use the index: they lead it, in any order."""
@@ -190,7 +192,10 @@ class Table:
 
     def column(self, name: str) -> Column | None:
         """The column of that name, or None."""
-        return next((column for column in self.columns if column.name == name), None)
+        for column in self.columns:
+            if column.name == name:
+                return column
+        return None
 
     def referenced_index(self, columns: tuple[str, ...]) -> Index | None:
         """The index a key to these columns would rely on; the primary key first, as PostgreSQL prefers."""
@@ -268,6 +273,15 @@ class Catalog:
                 found.setdefault(table.partition_of, []).append(table.name)
         return {name: tuple(sorted(parts)) for name, parts in found.items()}
 
+    @cached_property
+    def heirs(self) -> Mapping[TableName, tuple[TableName, ...]]:
+        """Table to those that inherit from it directly; a partition is no heir."""
+        found: dict[TableName, list[TableName]] = {}
+        for table in self.tables.values():
+            for parent in table.inherits:
+                found.setdefault(parent, []).append(table.name)
+        return {name: tuple(heirs) for name, heirs in found.items()}
+
     def leaves(self, name: TableName) -> tuple[TableName, ...]:
         """The partitions that hold rows, at any depth; none for an ordinary table."""
         return tuple(
@@ -278,7 +292,8 @@ class Catalog:
 
     def family(self, name: TableName) -> tuple[TableName, ...]:
         """The table and its partitions at any depth: what a statement on it locks."""
-        return (name, *(each for part in self.partitions.get(name, ()) for each in self.family(part)))
+        parts = self.partitions.get(name)
+        return (name, *(each for part in parts for each in self.family(part))) if parts else (name,)
 
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:

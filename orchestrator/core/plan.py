@@ -244,7 +244,7 @@ class _Maker:
     def _validate(self, found: Match) -> Statement:
         relation = found.relation
         name = found.standing.name if found.standing else relation.name
-        named = replace(relation, name=name)
+        named = relation if name == relation.name else replace(relation, name=name)
         undo = (self.writer.drop(relation.table, name), self.writer.add(named, not_valid=True))
         return self._statement(
             kind="validate",
@@ -301,8 +301,7 @@ class _Maker:
         yield f"writers of both tables wait up to {self.budget} ms"
         if not any(index.supports(relation.columns) for index in table.indexes):
             yield f"no index leads with {', '.join(relation.columns)}: deleting a referenced row scans {relation.table}"
-        heirs = [each.name for each in self.catalog.tables.values() if relation.table in each.inherits]
-        if heirs:
+        if heirs := self.catalog.heirs.get(relation.table):
             yield f"tables that inherit from {relation.table} are not covered: {', '.join(map(str, heirs))}"
         if relation.on_delete == "set null":
             hit = set(relation.on_delete_columns or relation.columns)
