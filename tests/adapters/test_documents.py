@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
+from orchestrator.adapters import documents
 from orchestrator.adapters.documents import nearest, parse, read_toml
 from orchestrator.adapters.inventory import load_environment
 from orchestrator.core.inventory import Environment, Source
@@ -18,6 +21,13 @@ kind = "staging"
 [database]
 url = { env = "STAGING_DATABASE_URL" }
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """A document with many lines of one shape."""
+
+    all: tuple[Source, ...]
 
 
 def loaded(folder: Path, text: str) -> Environment:
@@ -161,6 +171,26 @@ def test_a_document_that_fits(tmp_path: Path) -> None:
 def test_parse_takes_any_shape(tmp_path: Path) -> None:
     """The path is for messages only."""
     assert parse(tmp_path / "x.toml", {"env": "X"}, Source) == Source(env="X")
+
+
+def test_a_long_document_asks_for_types_no_more_often_than_a_short_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resolving the annotations of a class takes longer than checking a line."""
+    asked: list[type] = []
+
+    def counted(shape: type) -> dict[str, object]:
+        asked.append(shape)
+        return get_type_hints(shape)
+
+    monkeypatch.setattr(documents, "get_type_hints", counted)
+    counts = []
+    for lines in (1, 100):
+        documents._known_keys.cache_clear()
+        asked.clear()
+        parse(tmp_path / "x.toml", {"all": [{"env": "X"}] * lines}, Sources)
+        counts.append(len(asked))
+    assert counts == [2, 2]
 
 
 def test_nearest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import psycopg
 import pytest
@@ -321,3 +322,64 @@ def test_one_snapshot_serves_all_queries(filled: str) -> None:
         row = connection.execute("select current_setting('search_path') as path").fetchone()
         assert row == {"path": '"Other.one"'}
         assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
+class Counted(psycopg.Cursor[Any]):
+    """A cursor that counts what is sent to the server."""
+
+    sent = 0
+
+    def execute(self, *words: Any, **more: Any) -> Self:
+        """As ever, and counted."""
+        Counted.sent += 1
+        return super().execute(*words, **more)
+
+    def stream(self, *words: Any, **more: Any) -> Iterator[Any]:
+        """As ever, and counted."""
+        Counted.sent += 1
+        return super().stream(*words, **more)
+
+
+def test_a_large_schema_costs_rows_and_no_round_trips(database: str) -> None:
+    """As many statements for fifty tables with keys as for none."""
+    sent = []
+    for script in (
+        "",
+        "".join(f"create table t{n} (id int primary key references t{max(n - 1, 0)});" for n in range(50)),
+    ):
+        run(database, script)
+        with server_of(database).session("test") as connection:
+            connection.cursor_factory = Counted
+            Counted.sent = 0
+            read_catalog(connection)
+            sent.append(Counted.sent)
+    assert sent[0] == sent[1] > 0
+
+
+def test_columns_that_are_alike_are_one_value(filled: str) -> None:
+    """Thousands of tables have the same columns; what differs in one word is another one."""
+    run(filled, "create table one (id bigint not null, n int); create table two (n int not null, id bigint not null)")
+    tables = catalog_of(filled).tables
+    one, two = tables[public("one")], tables[public("two")]
+    assert one.column("id") is two.column("id")
+    assert one.column("n") != two.column("n")
+    assert [column.name for column in two.columns] == ["n", "id"]
+
+
+def test_parts_stand_in_the_order_of_their_names(filled: str) -> None:
+    """The server gives them in any order; columns keep their places, also after one is gone."""
+    run(filled, "create table t (z int, a int, gone int, m int unique, b int); alter table t drop gone")
+    run(filled, "create index t_b on t (b); create index t_a on t (a); alter table t add unique (z), add check (a > 0)")
+    table = catalog_of(filled).tables[public("t")]
+    assert [column.name for column in table.columns] == ["z", "a", "m", "b"]
+    assert [index.name for index in table.indexes] == ["t_a", "t_b", "t_m_key", "t_z_key"]
+    assert [each.name for each in table.constraints] == ["t_a_check", "t_m_key", "t_z_key"]
+
+
+def test_temporary_tables_and_their_keys_are_not_ours(filled: str) -> None:
+    """A session's own tables are left out, and a key between them stops nobody."""
+    before = catalog_of(filled)
+    with server_of(filled).session("test") as connection:
+        connection.execute("create temporary table mine (id int primary key)")
+        connection.execute("create temporary table too (id int unique references mine check (id > 0))")
+        assert read_catalog(connection) == before

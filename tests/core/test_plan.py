@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import pytest
@@ -102,6 +103,43 @@ def test_all_adds_come_before_the_first_validate() -> None:
     """An ADD that waits for a VALIDATE of the same table makes its writers wait."""
     assert kinds(plan()) == ["add"] * 3 + ["validate"] * 3
     assert [each.id for each in plan().statements][::3] == ["add:public.c.c_p_id", "validate:public.c.c_p_id"]
+
+
+class Watched(Mapping[TableName, Table]):
+    """Tables that count how often somebody goes through all of them."""
+
+    def __init__(self, *tables: Table) -> None:
+        self.tables = {each.name: each for each in tables}
+        self.walks = 0
+
+    def __getitem__(self, name: TableName) -> Table:
+        return self.tables[name]
+
+    def __len__(self) -> int:
+        return len(self.tables)
+
+    def __iter__(self) -> Iterator[TableName]:
+        self.walks += 1
+        return iter(self.tables)
+
+
+def test_a_long_contract_goes_through_all_tables_no_more_often_than_a_short_one() -> None:
+    """Or a plan of thousands of keys on thousands of tables would take minutes."""
+    columns = [f"p{number}_id" for number in range(50)]
+    walks = []
+    for lines in (1, 50):
+        tables = Watched(table("c", *columns), table("p"))
+        on = replace(catalog(), tables=tables)
+        assert len(plan(*(relation("c", each, "p") for each in columns[:lines]), on=on).statements) == 2 * lines
+        walks.append(tables.walks)
+    assert walks[0] == walks[1]
+
+
+def test_heirs_are_named() -> None:
+    """They are not covered by the key of the table that they inherit from."""
+    tables = (table("c", "p_id"), table("d", inherits=(name("c"),)), table("e", inherits=(name("c"),)), table("p"))
+    (add, _) = plan(LINES[0], on=catalog(*tables)).statements
+    assert "tables that inherit from public.c are not covered: public.d, public.e" in add.hazards
 
 
 def test_what_matters_most_comes_first() -> None:
