@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from orchestrator.app.runs import Answer
     from orchestrator.app.site import Request
 
+# Invoke turns compiled files off, and every command would compile the whole engine anew; a user's own wish stands.
+sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+
 COMMON: dict[str, tuple[Any, str]] = {
     "env": (None, "the environment: the name of a file in the inventory"),
     "runbook": ("master_tables", "name of a runbook in runbooks/, or a folder with foreign_keys.toml"),
@@ -81,7 +84,7 @@ def _answer(act: Callable[[], Answer], *, json: bool) -> None:
 
     signal.signal(signal.SIGTERM, _interrupt)
     # Values make no circles: left as it is, the collector would spend a third of a large plan in looking for some.
-    gc.set_threshold(100_000)
+    gc.set_threshold(250_000)
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal cannot show is written as an escape, never a reason to fall silent.
         if isinstance(stream, io.TextIOWrapper):
