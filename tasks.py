@@ -322,11 +322,50 @@ def chaos(c, sections=None, points="all", runs="30", starts="50", seed="1"):
 
 
 @task(
-    auto_shortflags=False, help={"rounds": "measured rounds, medians are told", "json": "one JSON document on stdout"}
+    auto_shortflags=False,
+    help={
+        "sections": "of recording, online, audit, small, start; by default all",
+        "rows": "rows in the largest table; 2_000_000 for figures to quote, by default 50_000",
+        "major": "version of the embedded server: 15, 16 or 18; by default 16",
+        "url": "measure on this server instead, in databases of its own; BENCH_DATABASE_URL does the same",
+        "keep": "keep the server with the filled tables in this folder, for the next time",
+        "ways": "a: one transaction, b: by hand, c: this project; by default all",
+        "workers": "validate_workers of this project: numbers or auto; by default auto",
+        "orders": "of writes: parent, child, mixed; by default all",
+        "states": "of the tables: vacuumed, changed; by default vacuumed",
+        "obstacles": "none, idle, autovacuum; by default none,idle",
+        "rounds": "measured rounds, medians are told; by default 2",
+        "writers": "connections that write meanwhile; by default 3",
+        "limit": "seconds after which a way is stopped; by default 120",
+        "json": "one JSON document on stdout",
+        "write": "also write page and chart to docs/benchmarks/",
+    },
 )
-def bench(c, rounds="7", json=False):
-    """Measure what recording costs, against the same statements in psql."""
-    c.run(f"{sys.executable} -m tests.bench --rounds {shlex.quote(rounds)}{' --json' if json else ''}", in_stream=False)
+def bench(
+    c,
+    sections=None,
+    rows=None,
+    major=None,
+    url=None,
+    keep=None,
+    ways=None,
+    workers=None,
+    orders=None,
+    states=None,
+    obstacles=None,
+    rounds=None,
+    writers=None,
+    limit=None,
+    json=False,
+    write=False,
+):
+    """Measure this project against psql under a write load, the audit, the recording, small deployments, the start."""
+    given = {"sections": sections, "rows": rows, "major": major, "url": url, "keep": keep, "ways": ways}
+    given |= {"workers": workers, "orders": orders, "states": states, "obstacles": obstacles, "rounds": rounds}
+    given |= {"writers": writers, "limit": limit}
+    options = [f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None]
+    options += [f"--{name}" for name, on in (("json", json), ("write", write)) if on]
+    c.run(f"{sys.executable} -m tests.bench {' '.join(options)}", in_stream=False)
 
 
 @task(auto_shortflags=False, help={"only": "a pytest expression"})

@@ -74,6 +74,34 @@ def measure(folder: Path, *, rounds: int) -> Recording:
     return Recording(statements=count, rounds=rounds, ours_ms=median(ours) / count, psql_ms=median(theirs) / count)
 
 
+def lines(found: Recording) -> list[str]:
+    """What a statement takes either way, and what recording costs on top of it."""
+    kept = "kept" if found.cost_ms <= TARGET_MS else "not kept"
+    return [
+        f"recording: {found.statements} statements, {found.rounds} rounds, medians",
+        f"  ours {found.ours_ms:.2f} ms, psql {found.psql_ms:.2f} ms per statement: {ratio(found):.1f} times",
+        f"  on top of the statement: {found.cost_ms:.2f} ms (at most {TARGET_MS:g} ms: {kept})",
+    ]
+
+
+def ratio(found: Recording) -> float:
+    """How many times what psql takes."""
+    return found.ours_ms / found.psql_ms
+
+
+def document(found: Recording) -> dict[str, object]:
+    """The numbers with their names."""
+    return {
+        "statements": found.statements,
+        "rounds": found.rounds,
+        "ours_ms": round(found.ours_ms, 3),
+        "psql_ms": round(found.psql_ms, 3),
+        "cost_ms": round(found.cost_ms, 3),
+        "ratio": round(ratio(found), 2),
+        "target_ms": TARGET_MS,
+    }
+
+
 def _template(cluster: Cluster) -> str:
     url = servers.fresh_database(cluster.url())
     with psycopg.connect(url, autocommit=True) as connection:
