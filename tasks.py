@@ -325,7 +325,7 @@ def chaos(c, sections=None, points="all", runs="30", starts="50", seed="1"):
     auto_shortflags=False,
     help={
         "sections": "of recording, online, audit, small, start; by default all",
-        "rows": "rows in the largest table; 2_000_000 for figures to quote, by default 50_000",
+        "rows": "rows in the largest table; 2_000_000 for figures to quote, by default 200_000",
         "major": "version of the embedded server: 15, 16 or 18; by default 16",
         "url": "measure on this server instead, in databases of its own; BENCH_DATABASE_URL does the same",
         "keep": "keep the server with the filled tables in this folder, for the next time",

@@ -133,7 +133,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     """The options; one line and exit code 2 for a word that nobody knows."""
     parser = argparse.ArgumentParser(prog="invoke bench")
     parser.add_argument("--sections", type=several(SECTIONS), default=tuple(SECTIONS))
-    parser.add_argument("--rows", type=positive, default=50_000)
+    parser.add_argument("--rows", type=positive, default=200_000)
     parser.add_argument("--major", type=int, choices=(15, 16, 18), default=16)
     parser.add_argument("--url", default=os.environ.get(DEFAULT_URL_VARIABLE))
     parser.add_argument("--keep", type=Path)
@@ -141,7 +141,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--orders", type=several(ORDERS), default=ORDERS)
     parser.add_argument("--states", type=several(STATES), default=("vacuumed",))
     parser.add_argument("--obstacles", type=several(OBSTACLES), default=("none", "idle"))
-    parser.add_argument("--rounds", type=positive, default=3)
+    parser.add_argument("--rounds", type=positive, default=2)
     parser.add_argument("--workers", type=_workers, default=("auto",))
     parser.add_argument("--writers", type=positive, default=3)
     parser.add_argument("--limit", type=positive, default=120)

@@ -21,10 +21,10 @@ TEMPLATES = Path(__file__).parent
 FOLDER = ROOT / "docs" / "benchmarks"
 
 LEAST_MS = 1.0
-WAIT_LEFT, WAIT_WIDTH = 190, 330
-WALL_LEFT, WALL_WIDTH = 610, 200
+WAIT_LEFT, WAIT_WIDTH = 190, 300
+WALL_LEFT, WALL_WIDTH = 630, 160
 BAR, GAP, HEAD = 16, 20, 92
-WALL_TICKS = 4
+MOST_TICKS = 4
 OBSTACLES: Mapping[str, str] = {
     "none": "no obstacle",
     "idle": "beside a transaction that stays idle",
@@ -114,14 +114,8 @@ def chart(found: Online) -> str:
             state=state,
             groups=groups,
             height=groups[-1].bars[-1].top + BAR + GAP,
-            wait_ticks=[
-                Tick(left=_log(10.0**power, most_ms), label=f"{10**power:,}".replace(",", " "))
-                for power in range(_digits(most_ms) + 1)
-            ],
-            wall_ticks=[
-                Tick(left=WALL_WIDTH * part / WALL_TICKS, label=f"{most_s * part / WALL_TICKS:.1f}")
-                for part in range(WALL_TICKS + 1)
-            ],
+            wait_ticks=tuple(_powers(most_ms)),
+            wall_ticks=tuple(_steps(most_s)),
             budget=_log(BUDGET_MS, most_ms),
             budget_ms=BUDGET_MS,
             wait_left=WAIT_LEFT,
@@ -142,7 +136,7 @@ def _groups(rows: Sequence[Row], most_ms: float, most_s: float) -> Iterator[Grou
 
 def _bar(row: Row, top: int, most_ms: float, most_s: float) -> Bar:
     aborted = f", {row.aborted} aborted" if row.aborted else ""
-    some = "" if row.finished == row.rounds else f" ({row.finished} of {row.rounds} finished)"
+    some = "" if row.finished == row.rounds else f" ({row.finished} of {row.rounds})"
     return Bar(
         title=row.condition.title,
         way=row.condition.way,
@@ -169,8 +163,17 @@ def _above(ms: float) -> float:
     return 10.0 ** max(3, math.ceil(math.log10(max(ms, LEAST_MS))))
 
 
-def _digits(most: float) -> int:
-    return round(math.log10(most))
+def _powers(most: float) -> Iterator[Tick]:
+    for power in range(round(math.log10(most)) + 1):
+        yield Tick(left=_log(10.0**power, most), label=f"{10**power:,}".replace(",", " "))
+
+
+def _steps(most: float) -> Iterator[Tick]:
+    """A few round numbers from 0 to `most`."""
+    unit = 10.0 ** math.floor(math.log10(most))
+    step = next(each for each in (unit / 5, unit / 2, unit, 2 * unit, 5 * unit) if most / each <= MOST_TICKS)
+    for count in range(int(most / step) + 1):
+        yield Tick(left=round(WALL_WIDTH * count * step / most, 1), label=f"{count * step:g}")
 
 
 def _environment() -> Environment:
