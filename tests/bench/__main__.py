@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from orchestrator.app import DATABASE_ERROR, explained
+from orchestrator.adapters.postgres import plain_line
+from orchestrator.app import DATABASE_ERROR
 from orchestrator.core.outcome import OrchestratorError
 from tests.bench import auditing, online, pages, recording, small, stage, starting
 from tests.bench.load import ORDERS
@@ -94,20 +96,22 @@ SECTIONS: Mapping[str, Section] = {
 def main(words: Sequence[str] | None = None) -> int:
     """Measure and tell; the exit code says nothing about the numbers, only that they could not be had."""
     chosen = arguments(sys.argv[1:] if words is None else words)
+    # Servers, copies and folders are cleared away then too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         found = _measured(chosen)
     except OrchestratorError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except DATABASE_ERROR as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
+        print(f"error: the server refused or went away: {plain_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 1
     if chosen.json:
         print(json.dumps({name: SECTIONS[name].document(each) for name, each in found.items()}, indent=2))
-    if chosen.write and "online" in found:
+    if chosen.write and "online" in found and found["online"].trials:
         others = [SECTIONS[name].lines(each) for name, each in found.items() if name != "online"]
         for path in pages.write(found["online"], command=repeated(chosen), others=others):
             print(f"written: {path}", file=sys.stderr)
@@ -122,6 +126,9 @@ def _measured(chosen: argparse.Namespace) -> dict[str, Any]:
         ExitStack() as stack,
     ):
         bench = Bench(chosen, Path(folder), stack)
+        if chosen.url:
+            # A wrong address is told before anything is measured.
+            bench.stage  # noqa: B018
         for name in chosen.sections:
             section = SECTIONS[name]
             found[name] = section.measure(bench)

@@ -75,6 +75,8 @@ class Writer:
                 self.committed += 1
                 if self.committed == WARM_AFTER:
                     os.write(ready, b".")
+                    # Who waits for us all sees the end of the pipe if one of us dies before it is warm.
+                    os.close(ready)
             time.sleep(self.dice.uniform(0, BETWEEN_TRANSACTIONS_MS) / 1000)
         self.lines.flush()
 
@@ -128,7 +130,8 @@ def main() -> int:
     print("ready" if warm == len(pids) else "failed", flush=True)
     if warm < len(pids):
         _end(pids)
-    return max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids)
+    # All of them are waited for, whatever became of the first.
+    return int(any([os.waitpid(pid, 0)[1] for pid in pids]))
 
 
 def _start(number: int, settings: dict[str, Any], folder: Path, ready: int, watched: Callable[[], None] | None) -> int:
@@ -143,9 +146,12 @@ def _start(number: int, settings: dict[str, Any], folder: Path, ready: int, watc
             (folder / f"writer-{number}").open("w", encoding="ascii", buffering=1) as lines,
             psycopg.connect(settings["url"], autocommit=True, application_name=f"app/{number}") as connection,
         ):
+            if not (relations := _relations(settings, number)):
+                message = "no rows of its own: more --rows or fewer --writers"
+                raise ValueError(message)
             writer = Writer(
                 connection=connection,
-                relations=_relations(settings, number),
+                relations=relations,
                 order=settings["order"],
                 dice=Random(settings["seed"] * 1000 + number),
                 lines=lines,

@@ -22,7 +22,7 @@ OBSTACLES: tuple[Obstacle, ...] = get_args(Obstacle)
 IDLE_S = 8.0
 BUSIEST = TableName(schema="public", name="workflow_instances")
 TOUCHED_SHARE = 0.02
-AT_WORK_WITHIN_S = 90
+AT_WORK_WITHIN_S = 180
 """An autovacuum worker comes once in autovacuum_naptime: 1 s on our own server, 1 min by default."""
 
 # At 100 ms for every page it takes minutes: it leaves when somebody waits for it longer than deadlock_timeout.

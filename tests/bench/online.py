@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from orchestrator.core.outcome import OrchestratorError
 from tests.bench.load import Order
 from tests.bench.obstacles import BUSIEST, IDLE_S, Obstacle
 from tests.bench.stage import BUDGET_MS, Stage, State
@@ -72,10 +73,11 @@ class Online:
     blocked: tuple[str, ...]
     matrix: Matrix
     trials: tuple[Trial, ...]
+    spoiled: tuple[str, ...] = ()
 
     def rows_of_table(self) -> Iterator[Row]:
-        """One row per condition, in the order of the matrix."""
-        yield from (self._row(each) for each in self.matrix.conditions())
+        """One row per condition, in the order of the matrix; none where every trial was spoiled."""
+        yield from (self._row(each) for each in self.matrix.conditions() if self._of(each))
 
     def _row(self, condition: Condition) -> Row:
         mine = self._of(condition)
@@ -122,15 +124,23 @@ class Online:
 def measure(
     folder: Path, stage: Stage, matrix: Matrix, *, writers: int, limit_s: float, idle_s: float = IDLE_S
 ) -> Online:
-    """Play all trials; a line on stderr tells of each as it ends."""
+    """Play all trials; a line on stderr tells of each as it ends.
+
+    A trial that the stage spoils, as when no autovacuum comes, is named and left out: hours of others are not lost.
+    """
     stage.prepare()
     terms = Terms(folder=folder, writers=writers, limit_s=limit_s, idle_s=idle_s)
-    trials = []
-    for number in range(matrix.rounds):
-        for condition in matrix.conditions():
-            trial = measured(stage, condition, number, terms)
-            print(_told(trial), file=sys.stderr, flush=True)
+    trials, spoiled = [], []
+    for round_, condition in product(range(matrix.rounds), tuple(matrix.conditions())):
+        name = f"round {round_ + 1}: {told(condition)}"
+        try:
+            trial = measured(stage, condition, round_, terms)
+        except OrchestratorError as error:
+            spoiled.append(f"{name}: spoiled: {error}")
+            print(spoiled[-1], file=sys.stderr, flush=True)
+        else:
             trials.append(trial)
+            print(f"{name}: {_outcome(trial)}", file=sys.stderr, flush=True)
     contract = stage.runbook.contract
     return Online(
         version=stage.version,
@@ -142,6 +152,7 @@ def measure(
         blocked=tuple(each.id for each in contract.promised if BUSIEST in {each.table, each.referenced}),
         matrix=matrix,
         trials=tuple(trials),
+        spoiled=tuple(spoiled),
     )
 
 
@@ -159,7 +170,14 @@ def lines(found: Online) -> list[str]:
         f"online: PostgreSQL {found.version}, {found.rows} rows in the largest table, {found.keys} keys,"
         f" {found.writers} writers, medians of {found.matrix.rounds}, lock budget {BUDGET_MS} ms"
     )
-    return [head, f"  {COLUMNS}", *(f"  {_line(each)}" for each in rows), *_bounds(rows), *_errors(rows)]
+    return [
+        head,
+        f"  {COLUMNS}",
+        *(f"  {_line(each)}" for each in rows),
+        *_bounds(rows),
+        *_errors(rows),
+        *(f"  {each}" for each in found.spoiled),
+    ]
 
 
 def document(found: Online) -> dict[str, object]:
@@ -216,15 +234,18 @@ def _errors(rows: Sequence[Row]) -> Iterator[str]:
     for each in rows:
         of = each.condition
         for error in each.errors:
-            yield f"  {of.title}, {of.state}, {of.order}, {of.obstacle}: not finished: {error}"
+            yield f"  {told(of)}: not finished: {error}"
 
 
-def _told(trial: Trial) -> str:
-    of = trial.condition
+def told(condition: Condition) -> str:
+    """The condition in a few words."""
+    return f"{condition.title}, {condition.state}, {condition.order}, {condition.obstacle}"
+
+
+def _outcome(trial: Trial) -> str:
     end = "" if trial.finished else f", not finished: {trial.error}"
     return (
-        f"round {trial.round + 1}: {of.title}, {of.state}, {of.order}, {of.obstacle}: {trial.wall_s:.2f} s,"
-        f" longest {trial.during.longest_ms:.1f} ms (alone {trial.baseline.longest_ms:.1f}),"
+        f"{trial.wall_s:.2f} s, longest {trial.during.longest_ms:.1f} ms (alone {trial.baseline.longest_ms:.1f}),"
         f" p99 {trial.during.p99_ms:.1f} ms, aborted {trial.during.aborts},"
         f" {trial.during.writes_per_s:.0f} writes/s{end}"
     )

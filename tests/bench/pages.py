@@ -101,8 +101,9 @@ def page(found: Online, *, command: str, others: Sequence[Sequence[str]], pictur
 
 def chart(found: Online) -> str:
     """The chart: per group and way the longest wait of a writer on a logarithmic axis, and the wall time."""
-    state = found.matrix.states[0]
-    rows = [each for each in found.rows_of_table() if each.condition.state == state]
+    every = tuple(found.rows_of_table())
+    state = every[0].condition.state
+    rows = [each for each in every if each.condition.state == state]
     most_ms = _above(max(each.longest_ms for each in rows))
     most_s = max((each.wall_s or 0.0) for each in rows) or 1.0
     groups = tuple(_groups(rows, most_ms, most_s))

@@ -27,6 +27,11 @@ class Load:
     folder: Path
     process: subprocess.Popen[str]
 
+    @property
+    def complained(self) -> Path:
+        """What they wrote to stderr."""
+        return self.folder / "complained"
+
     def go_on_for(self, seconds: float) -> None:
         """Let them write for that long. Raises OrchestratorError when they end before."""
         try:
@@ -36,10 +41,10 @@ class Load:
         self.check()
 
     def check(self) -> None:
-        """Raise OrchestratorError when they are gone."""
-        if self.process.poll() is not None:
-            said = self.process.stderr.read().strip() if self.process.stderr else ""
-            message = f"the writers ended: {said or 'they said nothing'}"
+        """Raise OrchestratorError when one of them is gone before it was told to end."""
+        if self.process.poll():
+            lines = self.complained.read_text("utf-8", errors="replace").split("\n")
+            message = f"the writers ended: {next(filter(None, lines), 'they said nothing')}"
             raise OrchestratorError(message)
 
 
@@ -48,15 +53,16 @@ def loaded(stage: Stage, url: str, folder: Path, *, order: Order, writers: int, 
     """The writers of one trial, warm; ended when the block is left. Raises OrchestratorError when they do not start."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SETTINGS).write_text(json.dumps(_settings(stage, url, order, writers, seed)), encoding="utf-8")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.load", str(folder)],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=die_with_us(signal.SIGKILL),  # noqa: PLW1509  calls nothing but prctl
-    )
+    with (folder / "complained").open("wb") as complained:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.load", str(folder)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complained,
+            text=True,
+            preexec_fn=die_with_us(signal.SIGKILL),  # noqa: PLW1509  calls nothing but prctl
+        )
     load = Load(folder=folder, process=process)
     try:
         assert process.stdout
@@ -64,9 +70,9 @@ def loaded(stage: Stage, url: str, folder: Path, *, order: Order, writers: int, 
             process.wait(STOP_WITHIN_S)
             load.check()
         yield load
-        load.check()
     finally:
         _stop(process)
+    load.check()
 
 
 def _settings(stage: Stage, url: str, order: Order, writers: int, seed: int) -> dict[str, object]:
