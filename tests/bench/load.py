@@ -131,7 +131,8 @@ def main() -> int:
     if warm < len(pids):
         _end(pids)
     # All of them are waited for, whatever became of the first.
-    return int(any([os.waitpid(pid, 0)[1] for pid in pids]))
+    statuses = [os.waitpid(pid, 0)[1] for pid in pids]
+    return int(any(statuses))
 
 
 def _start(number: int, settings: dict[str, Any], folder: Path, ready: int, watched: Callable[[], None] | None) -> int:

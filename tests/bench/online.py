@@ -80,24 +80,24 @@ class Online:
         yield from (self._row(each) for each in self.matrix.conditions() if self._of(each))
 
     def _row(self, condition: Condition) -> Row:
-        mine = self._of(condition)
-        wall = _median([each.wall_s for each in mine if each.finished])
-        rival = self._of(replace(condition, way="b", workers=""))
-        their_wall = _median([each.wall_s for each in rival if each.finished])
-        writes = median(each.during.writes_per_s for each in mine)
-        their_writes = _median([each.during.writes_per_s for each in rival if each.finished])
+        mine, rival = self._of(condition), self._of(replace(condition, way="b", workers=""))
+        wall, their_wall = (_median([each.wall_s for each in of if each.finished]) for of in (mine, rival))
+        # Who fails early has not held anybody up for long: compared is with those who came to the end.
+        writes, their_writes = (
+            _median([each.during.writes_per_s for each in of if each.finished]) for of in (mine, rival)
+        )
         return Row(
             condition=condition,
             rounds=len(mine),
             finished=sum(each.finished for each in mine),
             wall_s=wall,
             ratio=wall / their_wall if wall and their_wall else None,
-            writes_ratio=writes / their_writes if their_writes else None,
+            writes_ratio=writes / their_writes if writes is not None and their_writes else None,
             longest_ms=median(each.during.longest_ms for each in mine),
             worst_ms=max(each.during.longest_ms for each in mine),
             p99_ms=median(each.during.p99_ms for each in mine),
             aborted=sum(each.during.aborts for each in mine),
-            writes_per_s=writes,
+            writes_per_s=median(each.during.writes_per_s for each in mine),
             baseline_longest_ms=median(each.baseline.longest_ms for each in mine),
             baseline_p99_ms=median(each.baseline.p99_ms for each in mine),
             baseline_aborted=sum(each.baseline.aborts for each in mine),
