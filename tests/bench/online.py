@@ -39,12 +39,16 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A line of the table: medians over the rounds; ms and s. `ratio` is wall time against `by hand` beside it."""
+    """A line of the table: medians over the rounds; ms and s. `ratio` is wall time against `by hand` beside it.
+
+    `whole_s` is the whole program: in our case preflight, audit and the checks afterwards too.
+    """
 
     condition: Condition
     rounds: int
     finished: int
     wall_s: float | None
+    whole_s: float | None
     ratio: float | None
     writes_ratio: float | None
     longest_ms: float
@@ -91,6 +95,7 @@ class Online:
             rounds=len(mine),
             finished=sum(each.finished for each in mine),
             wall_s=wall,
+            whole_s=_median([each.whole_s for each in mine if each.finished]),
             ratio=wall / their_wall if wall and their_wall else None,
             writes_ratio=writes / their_writes if writes is not None and their_writes else None,
             longest_ms=median(each.during.longest_ms for each in mine),
@@ -157,7 +162,7 @@ def measure(
 
 
 COLUMNS = (
-    f"{'way':<28}{'state':<10}{'order':<8}{'obstacle':<11}{'finished':>9}{'wall s':>8}{'to (b)':>7}"
+    f"{'way':<28}{'state':<10}{'order':<8}{'obstacle':<11}{'finished':>9}{'wall s':>8}{'to (b)':>7}{'whole s':>9}"
     f"{'longest ms':>12}{'worst':>8}{'p99':>7}{'aborted':>8}{'writes/s':>9}{'to (b)':>7}"
     f"  | alone: {'longest ms':>10}{'p99':>7}{'aborted':>8}{'writes/s':>9}"
 )
@@ -211,7 +216,7 @@ def _line(row: Row) -> str:
     of = row.condition
     return (
         f"{of.title:<28}{of.state:<10}{of.order:<8}{of.obstacle:<11}{f'{row.finished} of {row.rounds}':>9}"
-        f"{number(row.wall_s, 2):>8}{number(row.ratio, 2):>7}"
+        f"{number(row.wall_s, 2):>8}{number(row.ratio, 2):>7}{number(row.whole_s, 2):>9}"
         f"{row.longest_ms:>12.1f}{row.worst_ms:>8.1f}{row.p99_ms:>7.1f}"
         f"{row.aborted:>8}{row.writes_per_s:>9.0f}{number(row.writes_ratio, 2):>7}"
         f"  |        {row.baseline_longest_ms:>10.1f}{row.baseline_p99_ms:>7.1f}"
