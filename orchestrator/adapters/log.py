@@ -18,7 +18,7 @@ ALLOWED = frozenset(
     {
         "id", "task", "runbook", "environment", "step", "state", "note", "gate", "word", "relation", "orphans",
         "duration_ms", "blocked_ms", "attempts", "attempt", "statement", "table", "sqlstate", "blocker", "moment",
-        "waited_ms", "predicted_ms", "way", "obstacle", "times", "workers", "application",
+        "waited_ms", "predicted_ms", "way", "obstacle", "times", "workers", "application", "method",
         "fingerprint", "mode", "path", "bytes", "rows", "tables", "topic", "about", "of", "reason", "dry_run",
     }
 )  # fmt: skip

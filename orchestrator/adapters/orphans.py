@@ -4,32 +4,76 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from psycopg import sql
 
-from orchestrator.adapters.ddl import qualified
-from orchestrator.adapters.postgres import Connection, Server, plainly
-from orchestrator.core.catalog import Catalog, Table
-from orchestrator.core.contract import Relation
+from orchestrator.adapters.orphan_sql import (
+    DEFAULTS,
+    SESSION,
+    child_column,
+    counted,
+    equalities,
+    listed,
+    sampled,
+    sampled_by_walk,
+    settings,
+    source,
+    walked,
+)
+from orchestrator.adapters.postgres import Connection, Server, plain_line, plainly, statement
+from orchestrator.adapters.side_by_side import ATTEMPTS, AskAgain, SideBySide
+from orchestrator.core.catalog import Catalog, TableName
+from orchestrator.core.contract import Relation, touched
+from orchestrator.core.counting import ColumnStatistics, Counting, Method, Statistics, TableStatistics, decide
 from orchestrator.core.ports import Orphans
 
+CONNECTIONS = 2
+"""One more than a person would take; the application keeps the server's other cores."""
+
 SAMPLE = 20
+"""Keys that are shown of a relation's orphans."""
+
+# A standby takes back what keeps it from following its primary: 40001, in some places 40P01 or 57014 (hot standby).
+TAKEN_BACK = frozenset({"40001", "40P01"})
+CONFLICT = "conflict with recovery"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrphanQueries:
-    """Counts with NOT EXISTS, measured the fastest exact way that no bad plan can flip."""
+    """Counts each relation by the method that is expected to be the cheapest.
+
+    `adviser` is whose statistics are asked when it is not `server`: a standby gathers none about changes.
+    """
 
     server: Server
     step: str = "audit"
+    adviser: Server | None = None
+    connections: int = CONNECTIONS
 
     def count(self, relations: Iterable[Relation], catalog: Catalog) -> Iterator[Orphans]:
         """One result per relation, in order. Raises OrchestratorError when a table cannot be read."""
-        with self.server.session(self.step, read_only=True) as connection:
-            for relation in relations:
-                yield _count(connection, relation, catalog)
+        wanted = tuple(relations)
+        if not wanted:
+            return
+        known = self._statistics(wanted)
+        work = SideBySide(
+            server=self.server,
+            step=self.step,
+            connections=self.connections,
+            questions=tuple(zip(wanted, decide(wanted, catalog, known), strict=True)),
+            weight=lambda question: question[1].expected,
+            prepare=_prepare,
+            ask=lambda connection, question: _count(connection, *question, catalog),
+        )
+        yield from work.answers()
+
+    def _statistics(self, relations: tuple[Relation, ...]) -> Statistics:
+        with (self.adviser or self.server).session(self.step, read_only=True) as connection:
+            return read_statistics(connection, relations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +89,10 @@ class TenantQueries:
         query = sql.SQL(
             "SELECT count(*) AS rows FROM {} AS child JOIN {} AS parent ON {} WHERE {} <> parent.{}"
         ).format(
-            _source(relation.table, catalog),
-            _source(relation.referenced, catalog),
-            sql.SQL(" AND ").join(_equalities(relation, catalog)),
-            _child(self.column),
+            source(relation.table, catalog),
+            source(relation.referenced, catalog),
+            sql.SQL(" AND ").join(equalities(relation, catalog)),
+            child_column(self.column),
             sql.Identifier(self.column),
         )
         with (
@@ -59,77 +103,104 @@ class TenantQueries:
         return int(row["rows"]) if row else 0
 
 
-def _count(connection: Connection, relation: Relation, catalog: Catalog) -> Orphans:
-    table = catalog.tables[relation.table]
-    condition = orphan_condition(relation, catalog)
-    keys = _shown_columns(relation, table)
-    listing = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(_child(key) for key in keys), condition)
+def read_statistics(connection: Connection, relations: Iterable[Relation]) -> Statistics:
+    """What the server knows of the tables of relations; nothing is locked. Raises OrchestratorError."""
+    wanted = tuple(relations)
+    tables = touched(wanted)
+    values = {
+        "schemas": sorted({each.schema for each in tables}),
+        "names": sorted({each.name for each in tables}),
+        "columns": sorted({each.columns[0] for each in wanted} | {each.referenced_columns[0] for each in wanted}),
+    }
+    with plainly("reading statistics", reading=True):
+        rows = connection.execute(statement("counting"), values).fetchall()
+    return {TableName(schema=row.pop("schema"), name=row.pop("name")): _known(row) for row in rows}
+
+
+def _known(row: dict[str, Any]) -> TableStatistics:
+    columns = {name: ColumnStatistics(**known) for name, known in row.pop("columns").items()}
+    return TableStatistics(columns=columns, orders=frozenset(map(tuple, row.pop("orders"))), **row)
+
+
+def _prepare(connection: Connection) -> None:
+    with plainly("before counting", reading=True):
+        connection.execute(SESSION)
+
+
+def _count(connection: Connection, relation: Relation, counting: Counting, catalog: Catalog) -> Orphans:
     started = time.perf_counter()
-    with plainly(f"counting orphans of {relation.id}", reading=True), connection.transaction():
-        connection.execute("set transaction isolation level repeatable read")
-        row = connection.execute(sql.SQL("SELECT count(*) AS orphans FROM {}").format(condition)).fetchone()
-        found = int(row["orphans"]) if row else 0
-        sample = _sample(connection, keys, condition) if found else ()
+    with (
+        plainly(f"counting orphans of {relation.id}", reading=True),
+        _may_be_taken_back(relation),
+        _snapshot(connection),
+    ):
+        found = _counted(connection, relation, counting, catalog)
+    count, sample, method, reason = found
     elapsed = (time.perf_counter() - started) * 1000
     return Orphans(
         relation=relation,
-        count=found,
-        query=listing.as_string(connection),
+        count=count,
+        query=listed(relation, catalog).as_string(connection),
         sample=sample,
         duration_ms=round(elapsed, 3),
+        method=method,
+        reason=reason,
     )
 
 
-def _sample(
-    connection: Connection, keys: tuple[str, ...], condition: sql.Composable
-) -> tuple[Mapping[str, str | None], ...]:
-    columns = sql.SQL(", ").join(sql.SQL("{}::text AS {}").format(_child(key), sql.Identifier(key)) for key in keys)
-    query = sql.SQL("SELECT {} FROM {} LIMIT {}").format(columns, condition, sql.Literal(SAMPLE))
-    rows: list[dict[str, Any]] = connection.execute(query).fetchall()
-    return tuple(rows)
+Found = tuple[int, tuple[Mapping[str, str | None], ...], Method, str]
 
 
-def _shown_columns(relation: Relation, table: Table) -> tuple[str, ...]:
-    """The primary key, by which a person finds the row, and the columns that refer to nothing."""
-    primary = next((index for index in table.indexes if index.primary), None)
-    keys = tuple(column for column in primary.columns if column) if primary else ()
-    return (*keys, *(column for column in relation.columns if column not in keys))
+def _counted(connection: Connection, relation: Relation, counting: Counting, catalog: Catalog) -> Found:
+    """In the transaction that begins here, and is the caller's to end."""
+    method, reason = counting.method, counting.reason
+    begun = f"begin isolation level repeatable read, read only; {settings(method, parallel=counting.parallel)}; "
+    if method == "loose index scan":
+        count = _number(connection, begun, walked(relation, catalog, counting.jumps))
+        if count is not None:
+            shown = sampled_by_walk(relation, catalog, counting.jumps, SAMPLE)
+            return count, tuple(connection.execute(shown).fetchall()) if count else (), method, reason
+        connection.execute(DEFAULTS)
+        method, reason = "hash anti-join", f"more than {counting.jumps} values; the statistics told {reason}"
+        begun = f"{settings(method)}; "
+    count = _number(connection, begun, counted(relation, catalog)) or 0
+    if not count:
+        return count, (), method, reason
+    # Rows that are shown lie anywhere: a hash join finds them, whatever counted them.
+    connection.execute(f"{DEFAULTS}; {settings('hash anti-join')}")
+    return count, tuple(connection.execute(sampled(relation, catalog, SAMPLE)).fetchall()), method, reason
 
 
-def orphan_condition(relation: Relation, catalog: Catalog) -> sql.Composed:
-    """FROM and WHERE that pick the orphans, as the key itself would judge them.
-
-    MATCH SIMPLE lets a row pass when any column is NULL; MATCH FULL only when all are. A key does not see tables that
-    inherit, so ONLY, but does see partitions.
-    """
-    present = [sql.SQL("{} IS NOT NULL").format(_child(column)) for column in relation.columns]
-    lonely = sql.SQL("NOT EXISTS (SELECT FROM {} AS parent WHERE {})").format(
-        _source(relation.referenced, catalog), sql.SQL(" AND ").join(_equalities(relation, catalog))
-    )
-    if relation.match == "full" and len(present) > 1:
-        some = sql.SQL(" OR ").join(present)
-        whole = sql.SQL(" AND ").join(present)
-        where = sql.SQL("({}) AND (NOT ({}) OR {})").format(some, whole, lonely)
-    else:
-        where = sql.SQL(" AND ").join([*present, lonely])
-    return sql.SQL("{} AS child WHERE {}").format(_source(relation.table, catalog), where)
+def _number(connection: Connection, before: str, query: sql.Composed) -> int | None:
+    """The answer of a query that goes to the server together with what comes before it."""
+    cursor = connection.execute(sql.SQL(before) + query)
+    while cursor.nextset():
+        continue
+    row = cursor.fetchone()
+    return row["orphans"] if row else None
 
 
-def _equalities(relation: Relation, catalog: Catalog) -> Iterator[sql.Composable]:
-    table, parent = catalog.tables[relation.table], catalog.tables[relation.referenced]
-    for mine, theirs in zip(relation.columns, relation.referenced_columns, strict=True):
-        child, key = table.column(mine), parent.column(theirs)
-        # The key's own collation decides, as in the check that the server makes.
-        collate: sql.Composable = sql.SQL("")
-        if child and key and child.collation and key.collation and child.collation != key.collation:
-            collate = sql.SQL(" COLLATE {}").format(sql.Identifier(*key.collation.split(".", 1)))
-        yield sql.SQL("parent.{} = {}{}").format(sql.Identifier(theirs), _child(mine), collate)
+@contextmanager
+def _snapshot(connection: Connection) -> Iterator[None]:
+    """End the transaction that was begun inside; it only read."""
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.rollback()
 
 
-def _source(name: Any, catalog: Catalog) -> sql.Composed:
-    partitioned = catalog.tables[name].kind == "partitioned"
-    return sql.SQL("{}" if partitioned else "ONLY {}").format(qualified(name))
-
-
-def _child(column: str) -> sql.Composed:
-    return sql.SQL("child.{}").format(sql.Identifier(column))
+@contextmanager
+def _may_be_taken_back(relation: Relation) -> Iterator[None]:
+    """Tell what is worth another attempt from what is not. Raises AskAgain."""
+    try:
+        yield
+    except psycopg.Error as error:
+        text = plain_line(error)
+        if error.sqlstate not in TAKEN_BACK and CONFLICT not in str(error):
+            raise
+        message = (
+            f"counting orphans of {relation.id}: taken back {ATTEMPTS} times ({text}): on the standby raise"
+            " max_standby_streaming_delay or turn hot_standby_feedback on, or count where nothing is replayed"
+        )
+        raise AskAgain(message) from error

@@ -154,7 +154,8 @@ class CatalogRecorded:
 class OrphansCounted:
     """Rows of a relation that refer to nothing: an exact count in rows, the query that shows them, time in ms.
 
-    `sample` holds up to 20 keys and stays empty where the policy keeps them out of the ledger.
+    `sample` holds up to 20 keys and stays empty where the policy keeps them out of the ledger. `method` is how they
+    were counted; older journals do not tell.
     """
 
     relation: str
@@ -163,6 +164,7 @@ class OrphansCounted:
     duration_ms: float
     moment: Literal["audit", "validate"] = "audit"
     sample: tuple[Mapping[str, str | None], ...] = ()
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,13 +76,18 @@ class Step(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orphans:
-    """Rows that refer to nothing: exact count, the query that shows them, up to 20 keys, time in ms."""
+    """Rows that refer to nothing: exact count, the query that shows them, up to 20 keys, time in ms.
+
+    `method` and `reason` tell how they were counted and why so.
+    """
 
     relation: Relation
     count: int
     query: str
     sample: tuple[Mapping[str, str | None], ...]
     duration_ms: float
+    method: str = ""
+    reason: str = ""
 
     def event(
         self, moment: Literal["audit", "validate"], sample: tuple[Mapping[str, str | None], ...]
@@ -95,6 +100,7 @@ class Orphans:
             duration_ms=self.duration_ms,
             moment=moment,
             sample=sample,
+            method=self.method,
         )
 
 
