@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.checks import Finding
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.matching import match_all
 from orchestrator.core.ports import Orphans
+from orchestrator.core.run import Run
 
 
 def countable(contract: Contract, catalog: Catalog) -> tuple[Relation, ...]:
     """The promised relations whose rows can be compared at all."""
     found = match_all(contract, catalog)
     return tuple(each.relation for each in found if each.status in {"present", "missing", "different"})
+
+
+def counted_before(relations: Iterable[Relation], run: Run) -> tuple[Orphans, ...]:
+    """What an audit that was begun and cut short has on record: relations without orphans.
+
+    One that had orphans is counted again: they are what the person may have repaired in between.
+    """
+    known = ((each, run.counting.get((each.id, "audit"))) for each in relations)
+    return tuple(
+        Orphans(
+            relation=relation,
+            count=0,
+            query=found.query,
+            sample=(),
+            duration_ms=found.duration_ms,
+            method=found.method,
+        )
+        for relation, found in known
+        if found is not None and not found.orphans
+    )
 
 
 def orphan_finding(results: tuple[Orphans, ...], *, refuse: bool, name: str = "orphans") -> Finding:

@@ -56,7 +56,7 @@ class StepRecord:
 
 @dataclass(slots=True)
 class Run:
-    """What the events of one run add up to."""
+    """What the events of one run add up to. `counting` holds the counts of a step that was begun and not done."""
 
     id: str
     started: RunStarted | None = None
@@ -69,6 +69,7 @@ class Run:
     plan: Plan | None = None
     catalogs: dict[str, CatalogRecorded] = field(default_factory=dict)
     orphans: dict[tuple[str, str], OrphansCounted] = field(default_factory=dict)
+    counting: dict[tuple[str, str], OrphansCounted] = field(default_factory=dict)
     backup: BackupProved | None = None
     lock_failures: list[LockAttemptFailed] = field(default_factory=list)
     postponed: list[StatementPostponed] = field(default_factory=list)
@@ -125,9 +126,7 @@ class Run:
             case StepStarted():
                 self.steps[event.step] = StepRecord(started=at)
             case StepFinished():
-                record = self.steps.setdefault(event.step, StepRecord())
-                record.state, record.note, record.remedy = event.state, event.note, event.remedy
-                record.duration_ms = event.duration_ms
+                self._end_step(event)
             case FindingsRecorded():
                 self.findings[event.step] = event.findings
             case VerdictGiven():
@@ -145,10 +144,18 @@ class Run:
                 self._see_work(event)
                 self._see_trouble(event)
 
+    def _end_step(self, event: StepFinished) -> None:
+        record = self.steps.setdefault(event.step, StepRecord())
+        record.state, record.note, record.remedy = event.state, event.note, event.remedy
+        record.duration_ms = event.duration_ms
+        if event.state == "done":
+            self.counting = {key: each for key, each in self.counting.items() if each.moment != event.step}
+
     def _see_work(self, event: Event) -> None:
         match event:
             case OrphansCounted():
                 self.orphans[event.relation, event.moment] = event
+                self.counting[event.relation, event.moment] = event
             case BackupProved():
                 self.backup = event
             case StatementDone():

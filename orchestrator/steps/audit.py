@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from orchestrator.core.audit import countable, orphan_finding
+from orchestrator.core.audit import countable, counted_before, orphan_finding
 from orchestrator.core.contract import Contract
 from orchestrator.core.journal import FindingsRecorded, NotificationQueued
 from orchestrator.core.outcome import Done, Outcome
@@ -45,8 +45,13 @@ class Audit:
         yield from (f"count orphans of {each.id}" for each in self.contract.promised)
 
     def _count(self, recorder: Recorder) -> Iterator[Orphans]:
+        """The counts that this step has on record since it was begun, then those that are left."""
         catalog = self.catalog.catalog()
-        for each in self.counter.count(countable(self.contract, catalog), catalog):
+        before = counted_before(countable(self.contract, catalog), recorder.run)
+        yield from before
+        kept = {each.relation for each in before}
+        left = tuple(each for each in countable(self.contract, catalog) if each not in kept)
+        for each in self.counter.count(left, catalog):
             recorder.record(each.event("audit", self.samples.keep(each)))
             if each.count:
                 self.found(each)
