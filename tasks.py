@@ -220,12 +220,12 @@ def plan(request, *, format=None, only=None):
     return reading.plan(request, form=format)
 
 
-@command()
-def audit(request):
+@command(on="read this environment instead: a standby or another physical copy of the first")
+def audit(request, *, on=None):
     """Count orphans of every relation exactly; exit 1 when there are any."""
-    from orchestrator.app import reading
+    from orchestrator.app import auditing
 
-    return reading.audit(request)
+    return auditing.audit(request, on=on)
 
 
 @command()

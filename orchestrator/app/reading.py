@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from orchestrator.adapters import events, lease, ledger
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.loading import Loaded, apply_migrations, fill
-from orchestrator.adapters.orphans import OrphanQueries
 from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.render import plan_script, report
 from orchestrator.adapters.runs import RunFolder, all_runs
@@ -16,19 +15,16 @@ from orchestrator.adapters.terminal import Screen
 from orchestrator.app.runs import Answer, begin
 from orchestrator.app.site import Request, open_site
 from orchestrator.core.answers import (
-    audit_document,
     findings_document,
     plan_document,
     run_document,
     runs_document,
 )
-from orchestrator.core.audit import countable
 from orchestrator.core.checks import Finding
 from orchestrator.core.entry import Entry
 from orchestrator.core.grants import grants
 from orchestrator.core.inventory import Environment
 from orchestrator.core.lease import free
-from orchestrator.core.matching import match_all
 from orchestrator.core.outcome import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -82,29 +78,6 @@ def preflight_grants(request: Request) -> Answer:
         for line in () if request.json else lines:
             print(line)
     return Answer(document={"grants": list(lines)}, exit_code=EXIT_DONE)
-
-
-def audit(request: Request) -> Answer:
-    """`invoke audit`: orphans of every relation, counted exactly."""
-    with ExitStack() as stack:
-        site = open_site(request, stack, read_only=True)
-        catalog = site.catalog("audit").catalog()
-        counter = OrphanQueries(server=site.server, step="audit")
-        results = []
-        for each in counter.count(countable(site.contract, catalog), catalog):
-            results.append(each)
-            if each.count:
-                site.show_orphans(each)
-    hopeless = [each for each in match_all(site.contract, catalog) if each.status == "impossible"]
-    for each_hopeless in hopeless:
-        site.screen.line(f"{each_hopeless.relation.id} cannot be counted: {each_hopeless.reason}", status="FAIL")
-    total = sum(each.count for each in results)
-    site.screen.line(f"{total} orphans in {sum(each.count > 0 for each in results)} of {len(results)} relations")
-    shown = site.environment.policy.show_samples != "nowhere"
-    return Answer(
-        document=audit_document(results, hopeless, show_samples=shown),
-        exit_code=EXIT_FAILED if total or hopeless else EXIT_DONE,
-    )
 
 
 def backup(request: Request) -> Answer:

@@ -255,9 +255,10 @@ class Site:
         """Every other environment that stands in the inventory."""
         for name in environment_names(self.request.inventory):
             if name != self.request.env:
-                yield name, partial(self._reach, name)
+                yield name, partial(self.reach, name)
 
-    def _reach(self, name: str) -> Server:
+    def reach(self, name: str) -> Server:
+        """The server of another environment of the inventory. Raises OrchestratorError."""
         other = load_environment(self.request.inventory, name)
         url = other.database.url
         if isinstance(url, Source) and url.embedded is not None:

@@ -84,8 +84,10 @@ def findings_document(verdict: Verdict, findings: Iterable[Finding]) -> Document
     }
 
 
-def audit_document(results: Iterable[Orphans], hopeless: Iterable[Match], *, show_samples: bool) -> Document:
-    """`invoke audit --json`; a relation that cannot be counted has no number, and a reason."""
+def audit_document(
+    results: Iterable[Orphans], hopeless: Iterable[Match], *, show_samples: bool, where: Mapping[str, object]
+) -> Document:
+    """`invoke audit --json`; a relation that cannot be counted has no number, and a reason. `where` was it counted."""
     relations = [
         {
             **_relation_place(each.relation),
@@ -93,11 +95,13 @@ def audit_document(results: Iterable[Orphans], hopeless: Iterable[Match], *, sho
             "sample": [dict(key) for key in each.sample] if show_samples else [],
             "query": each.query,
             "duration_ms": each.duration_ms,
+            "method": each.method,
+            "method_reason": each.reason,
         }
         for each in results
     ]
     lost = [{**_relation_place(each.relation), "orphans": None, "reason": each.reason} for each in hopeless]
-    return {"relations": [*relations, *lost], "total": sum(each["orphans"] for each in relations)}
+    return {"relations": [*relations, *lost], "total": sum(each["orphans"] for each in relations), **where}
 
 
 def _relation_place(relation: Relation) -> Document:

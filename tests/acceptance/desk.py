@@ -23,7 +23,7 @@ from psycopg.rows import dict_row, tuple_row
 
 from orchestrator.adapters import events
 from orchestrator.adapters.introspection import read_catalog
-from orchestrator.app import reading, resuming, runs
+from orchestrator.app import auditing, reading, resuming, runs
 from orchestrator.app.runs import Answer
 from orchestrator.app.site import Request
 from orchestrator.core.entry import Entry
@@ -131,9 +131,9 @@ class Desk:
         """`invoke preflight`, in this process."""
         return reading.preflight(self.request(env, **options))
 
-    def audit(self, env: str = "staging", **options: Any) -> Answer:
+    def audit(self, env: str = "staging", *, on: str | None = None, **options: Any) -> Answer:
         """`invoke audit`, in this process."""
-        return reading.audit(self.request(env, **options))
+        return auditing.audit(self.request(env, **options), on=on)
 
     def validate(self, env: str = "staging", **options: Any) -> Answer:
         """`invoke validate`, in this process."""
