@@ -100,16 +100,13 @@ def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
 
 def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator[str]:
     """A validation needs its key; a partitioned table's key needs those of its partitions, valid."""
-    proof = statement.proof
     match statement.kind:
         case "validate":
             yield from (each.id for each in statements if each.kind == "add" and _same_key(each, statement))
         case "adopt":
             tables = {lock.table for lock in statement.locks}
-            for each in statements:
-                own = each.proof.constraint == proof.constraint and each.proof.table in tables
-                if own and each.kind != "adopt":
-                    yield each.id
+            # Whatever the keys of its partitions are called: it takes valid ones for its own.
+            yield from (each.id for each in statements if each.kind != "adopt" and each.proof.table in tables)
         case "add":
             return
 
