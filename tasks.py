@@ -324,7 +324,7 @@ def chaos(c, sections=None, points="all", runs="30", starts="50", seed="1"):
 @task(
     auto_shortflags=False,
     help={
-        "sections": "of recording, online, audit, small, start; by default all",
+        "sections": "of recording, online, audit, small, validation, schema, start; by default all",
         "rows": "rows in the largest table; 2_000_000 for figures to quote, by default 200_000",
         "major": "version of the embedded server: 15, 16 or 18; by default 16",
         "url": "measure on this server instead, in databases of its own; BENCH_DATABASE_URL does the same",
@@ -336,6 +336,8 @@ def chaos(c, sections=None, points="all", runs="30", starts="50", seed="1"):
         "obstacles": "none, idle, autovacuum; by default none,idle",
         "rounds": "measured rounds, medians are told; by default 2",
         "writers": "connections that write meanwhile; by default 3",
+        "tables": "tables of the large schema; by default 10_000",
+        "keys": "keys of the large schema; by default 30_000",
         "limit": "seconds after which a way is stopped; by default 120",
         "json": "one JSON document on stdout",
         "write": "also write page and chart to docs/benchmarks/",
@@ -355,6 +357,8 @@ def bench(
     obstacles=None,
     rounds=None,
     writers=None,
+    tables=None,
+    keys=None,
     limit=None,
     json=False,
     write=False,
@@ -362,7 +366,7 @@ def bench(
     """Measure this project against psql under a write load, the audit, the recording, small deployments, the start."""
     given = {"sections": sections, "rows": rows, "major": major, "url": url, "keep": keep, "ways": ways}
     given |= {"workers": workers, "orders": orders, "states": states, "obstacles": obstacles, "rounds": rounds}
-    given |= {"writers": writers, "limit": limit}
+    given |= {"writers": writers, "tables": tables, "keys": keys, "limit": limit}
     options = [f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None]
     options += [f"--{name}" for name, on in (("json", json), ("write", write)) if on]
     c.run(f"{sys.executable} -m tests.bench {' '.join(options)}", in_stream=False)

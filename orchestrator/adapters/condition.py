@@ -60,6 +60,7 @@ def _condition(row: Mapping[str, Any]) -> Condition:
         pages=row["pages"],
         index_pages=row["index_pages"],
         visible=min(1.0, row["visible_then"] / then) if then else 0.0,
+        correlation=row["correlation"],
         # After a crash or a reset nobody knows what changed: pages that are not visible then are not visible now.
         changed=row["changed"] if row["known"] else max(row["changed"], row["pages"] - row["visible_then"]),
     )

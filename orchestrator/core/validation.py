@@ -1,46 +1,55 @@
-"""How to validate a key soonest: the planner's own way, steered along two indexes, or steered after a vacuum.
+"""How to validate a key soonest: the planner's own way, along two indexes, whole tables at once, or after a vacuum.
 
-VALIDATE runs one anti-join of the two tables. Left alone, the planner mostly hashes the referenced table and reads the
-whole referencing one. Steered (no hash join, no JIT), it merges the two indexes without looking at rows: about twice as
-quick where the pages are all-visible, far slower where they are not, because then each row is looked up, in an order
-that jumps about. The figures below were measured; docs/benchmarks/validation.md tells how.
+VALIDATE runs one anti-join of the two tables. The planner mostly reads an index of the referencing table and trusts the
+visibility map of the last vacuum for it. Merging the two indexes is quicker than its hash join, about twice where pages
+are all-visible. Where they are not, each row is looked up, in the order of the index: where that jumps about in the
+table, reading both tables from the first page to the last is quicker. docs/benchmarks/ has the figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import exp
 from statistics import median
 from types import MappingProxyType
 from typing import Literal
 
-Way = Literal["default", "steered"]
+Way = Literal["default", "steered", "whole"]
 
 MEMORY_KB = 65_536
 """maintenance_work_mem while validating: more makes the planner choose a hash where a merge is quicker."""
 
+ALWAYS = MappingProxyType({"jit": "off", "maintenance_work_mem": f"{MEMORY_KB}kB", "row_security": "off"})
 SETTINGS: Mapping[Way, Mapping[str, str]] = MappingProxyType(
     {
-        "default": {"jit": "off", "maintenance_work_mem": f"{MEMORY_KB}kB", "row_security": "off"},
-        "steered": {
-            "enable_hashjoin": "off",
-            "jit": "off",
-            "maintenance_work_mem": f"{MEMORY_KB}kB",
-            "row_security": "off",
+        "default": ALWAYS,
+        "steered": {**ALWAYS, "enable_hashjoin": "off"},
+        "whole": {
+            **ALWAYS,
+            **dict.fromkeys(("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"), "off"),
+            **dict.fromkeys(("enable_mergejoin", "enable_nestloop"), "off"),
         },
     }
 )
 
-# Microseconds, on the machine of the measurements; only their ratios matter for the choice.
-DEFAULT_ROW_US = 0.45
-DEFAULT_PARENT_ROW_US = 0.30
-DEFAULT_PAGE_US = 2.0
-STEERED_ROW_US = 0.22
-STEERED_PARENT_ROW_US = 0.15
-STEERED_LOOK_US = 1.3
-VACUUM_PAGE_US = 9.0
-VACUUM_INDEX_PAGE_US = 6.0
+# Microseconds, on the machine of the measurements; only their ratios matter for the choice. A row that is looked up
+# costs more when its neighbours in the index lie elsewhere in the table, and when the index still holds dead entries.
+DEFAULT_ROW_US = 0.10
+STEERED_ROW_US = 0.05
+LOOK_US = 0.12
+LOOK_ELSEWHERE_US = 0.70
+LOOK_DEAD_US = 0.60
+WHOLE_ROW_US = 0.14
+WHOLE_PAGE_US = 2.5
+VACUUM_PAGE_US = 40.0
+VACUUM_INDEX_PAGE_US = 30.0
+
+CLEARLY = 0.7
+"""Whole tables are read only when that promises to save so much: a look can be cheaper than it seems."""
+
+TRUSTED = 0.5
+"""The share of all-visible pages, as of the last vacuum, from which on the planner prefers the index."""
 
 WORTH_IT = 0.9
 """Another way than the planner's is taken only when it promises to save a tenth."""
@@ -51,7 +60,7 @@ class Condition:
     """A table as the server's statistics show it.
 
     `visible` is the share of pages that were all-visible after the last vacuum, `changed` the rows that were inserted,
-    updated or deleted since; `exact` tells that `visible` was read from the visibility map itself and holds now.
+    updated or deleted since; `correlation` (-1 to 1) how the key's order and that of the rows on disk go together.
     """
 
     rows: float
@@ -59,7 +68,14 @@ class Condition:
     index_pages: float
     visible: float
     changed: float
-    exact: bool = False
+    correlation: float = 0.0
+
+    @property
+    def looks_us(self) -> float:
+        """What it costs to look up the rows that the map does not vouch for, all of them, in the index's order."""
+        dead = min(1.0, self.changed / self.rows) if self.rows else 0.0
+        each = LOOK_US + LOOK_ELSEWHERE_US * (1 - self.correlation**2) + LOOK_DEAD_US * dead
+        return self.rows * (1 - self.visible_now) * each
 
     @property
     def visible_now(self) -> float:
@@ -67,7 +83,7 @@ class Condition:
 
         Changes are taken to be spread evenly, which is the worst case for the map.
         """
-        if self.exact or not self.pages:
+        if not self.pages:
             return self.visible
         return self.visible * exp(-2 * self.changed / self.pages)
 
@@ -83,16 +99,22 @@ class Choice:
 
 
 def default_ms(child: Condition, parent: Condition) -> float:
-    """The planner's own way."""
-    rows = child.rows * DEFAULT_ROW_US + parent.rows * DEFAULT_PARENT_ROW_US
-    return (rows + (child.pages + parent.pages) * DEFAULT_PAGE_US) / 1000
+    """The planner's own way: it reads the index when the last vacuum left most pages all-visible, else the table."""
+    if child.visible < TRUSTED:
+        return whole_ms(child, parent)
+    return ((child.rows + parent.rows) * DEFAULT_ROW_US + child.looks_us + parent.looks_us) / 1000
 
 
 def steered_ms(child: Condition, parent: Condition, *, vacuumed: bool = False) -> float:
     """Along the indexes; `vacuumed` as if the referencing table had just been vacuumed."""
-    hidden = 0.0 if vacuumed else 1 - child.visible_now
-    looks = child.rows * hidden + parent.rows * (1 - parent.visible_now)
-    return (child.rows * STEERED_ROW_US + parent.rows * STEERED_PARENT_ROW_US + looks * STEERED_LOOK_US) / 1000
+    looks_us = parent.looks_us + (0.0 if vacuumed else child.looks_us)
+    return ((child.rows + parent.rows) * STEERED_ROW_US + looks_us) / 1000
+
+
+def whole_ms(child: Condition, parent: Condition) -> float:
+    """Both tables from the first page to the last."""
+    rows, pages = child.rows + parent.rows, child.pages + parent.pages
+    return (rows * WHOLE_ROW_US + pages * WHOLE_PAGE_US) / 1000
 
 
 def vacuum_ms(child: Condition) -> float:
@@ -110,14 +132,22 @@ def choose(child: Condition, parent: Condition, *, indexed: bool, keys: int, may
     plain = default_ms(child, parent)
     if not indexed:
         return Choice(way="default", vacuum=False, predicted_ms=plain, why="no index along the key")
-    steered = steered_ms(child, parent)
-    if steered <= plain * WORTH_IT:
-        return Choice(way="steered", vacuum=False, predicted_ms=steered, why="its pages are all-visible")
+    best = min(_ways(child, parent, plain), key=lambda each: each.predicted_ms)
     vacuum = vacuum_ms(child)
     after = steered_ms(child, parent, vacuumed=True)
-    if may_vacuum and vacuum + keys * after <= keys * plain * WORTH_IT:
+    if may_vacuum and vacuum + keys * after <= keys * best.predicted_ms * WORTH_IT:
         return Choice(way="steered", vacuum=True, predicted_ms=vacuum + after, why=f"a vacuum pays over {keys} keys")
-    return Choice(way="default", vacuum=False, predicted_ms=plain, why="many pages are not all-visible")
+    return best
+
+
+def _ways(child: Condition, parent: Condition, plain: float) -> Iterator[Choice]:
+    """The planner's own, and those that promise to be clearly better."""
+    yield Choice(way="default", vacuum=False, predicted_ms=plain, why="nothing is clearly better")
+    steered, whole = steered_ms(child, parent), whole_ms(child, parent)
+    if steered <= plain * WORTH_IT:
+        yield Choice(way="steered", vacuum=False, predicted_ms=steered, why="most pages are all-visible")
+    if whole <= min(plain, steered) * CLEARLY:
+        yield Choice(way="whole", vacuum=False, predicted_ms=whole, why="many pages changed since the last vacuum")
 
 
 @dataclass(slots=True)

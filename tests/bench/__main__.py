@@ -18,7 +18,7 @@ from typing import Any
 from orchestrator.adapters.postgres import plain_line
 from orchestrator.app import DATABASE_ERROR
 from orchestrator.core.outcome import OrchestratorError
-from tests.bench import auditing, online, pages, recording, small, stage, starting
+from tests.bench import auditing, large_schema, online, pages, recording, small, stage, starting, validating
 from tests.bench.load import ORDERS
 from tests.bench.obstacles import OBSTACLES
 from tests.bench.online import Matrix
@@ -87,6 +87,18 @@ SECTIONS: Mapping[str, Section] = {
     "small": Section(
         lambda bench: small.measure(bench.folder, bench.stage, rounds=bench.chosen.rounds), small.lines, small.document
     ),
+    "validation": Section(
+        lambda bench: validating.measure(bench.stage, rounds=bench.chosen.rounds),
+        validating.lines,
+        validating.document,
+    ),
+    "schema": Section(
+        lambda bench: large_schema.measure(
+            bench.folder, tables=bench.chosen.tables, keys=bench.chosen.keys, rounds=bench.chosen.rounds
+        ),
+        large_schema.lines,
+        large_schema.document,
+    ),
     "start": Section(
         lambda bench: starting.measure(rounds=2 * bench.chosen.rounds + 1), starting.lines, starting.document
     ),
@@ -99,7 +111,7 @@ def main(words: Sequence[str] | None = None) -> int:
     # Servers, copies and folders are cleared away then too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        found = _measured(chosen)
+        found, version = _measured(chosen)
     except OrchestratorError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -115,11 +127,14 @@ def main(words: Sequence[str] | None = None) -> int:
         others = [SECTIONS[name].lines(each) for name, each in found.items() if name != "online"]
         for path in pages.write(found["online"], command=repeated(chosen), others=others):
             print(f"written: {path}", file=sys.stderr)
+    if chosen.write and "validation" in found:
+        path = validating.write(found["validation"], version=version, rows=chosen.rows, command=repeated(chosen))
+        print(f"written: {path}", file=sys.stderr)
     return 0
 
 
-def _measured(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Every section in turn; its lines are printed as soon as it ends. Raises OrchestratorError."""
+def _measured(chosen: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Every section in turn, printed as soon as it ends, and the server's version. Raises OrchestratorError."""
     found = {}
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=PLACE, ignore_cleanup_errors=True) as folder,
@@ -133,7 +148,8 @@ def _measured(chosen: argparse.Namespace) -> dict[str, Any]:
             section = SECTIONS[name]
             found[name] = section.measure(bench)
             print("\n".join(section.lines(found[name])), file=sys.stderr if chosen.json else sys.stdout, flush=True)
-    return found
+        version = bench.stage.version if {"online", "validation"} & set(found) else ""
+    return found, version
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -151,6 +167,8 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=2)
     parser.add_argument("--workers", type=_workers, default=("auto",))
     parser.add_argument("--writers", type=positive, default=3)
+    parser.add_argument("--tables", type=positive, default=10_000)
+    parser.add_argument("--keys", type=positive, default=30_000)
     parser.add_argument("--limit", type=positive, default=120)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -130,20 +130,20 @@ class Stage:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute("vacuum (analyze)")
                 if state == "changed":
-                    self._change(connection)
+                    self.change(connection, CHANGED_SHARE)
                 connection.execute("checkpoint")
             yield url
         finally:
             servers.drop_database(url)
 
-    def _change(self, connection: psycopg.Connection) -> None:
-        """Update 20 % of the rows of every referencing table at random, and vacuum nothing."""
+    def change(self, connection: psycopg.Connection[Any], share: float) -> None:
+        """Update this share of the rows of every referencing table at random, and vacuum nothing."""
         columns = {each.name: each.column for each in self.targets}
         connection.execute("select setseed(0.5)")
         for name in sorted(self.children):
             column = sql.Identifier(columns[name])
             query = sql.SQL("update {} set {} = {} where random() < {}")
-            connection.execute(query.format(qualified(name), column, column, sql.Literal(CHANGED_SHARE)))
+            connection.execute(query.format(qualified(name), column, column, sql.Literal(share)))
 
     def _name(self) -> str:
         """One name for the same rows of the same tables under the same contract."""

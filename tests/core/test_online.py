@@ -49,9 +49,9 @@ def test_the_longest_wait_is_kept_over_attempts() -> None:
     assert one.waited_ms == 30.0
 
 
-def table(*, visible: float = 1.0, changed: float = 0.0) -> Condition:
+def table(*, visible: float = 1.0, changed: float = 0.0, correlation: float = 0.0) -> Condition:
     """Two million rows, freshly vacuumed."""
-    return Condition(rows=2e6, pages=30e3, index_pages=40e3, visible=visible, changed=changed)
+    return Condition(rows=2e6, pages=30e3, index_pages=40e3, visible=visible, changed=changed, correlation=correlation)
 
 
 PARENT = Condition(rows=2e5, pages=3e3, index_pages=1e3, visible=1.0, changed=0.0)
@@ -62,23 +62,33 @@ PARENT = Condition(rows=2e5, pages=3e3, index_pages=1e3, visible=1.0, changed=0.
     [
         (table(), True, 1, "steered", False),
         (table(), False, 1, "default", False),
-        (table(changed=4e5), True, 1, "default", False),
-        (table(changed=4e5), True, 6, "steered", True),
-        (table(visible=0.0), True, 6, "steered", True),
+        (table(changed=4e5), True, 1, "whole", False),
+        (table(changed=4e5), True, 6, "whole", False),
+        (table(changed=4e5), True, 20, "steered", True),
+        (table(changed=4e5, correlation=1.0), True, 1, "steered", False),
+        (table(visible=0.0), True, 1, "default", False),
         (table(changed=20), True, 1, "steered", False),
     ],
-    ids=["vacuumed", "no index", "changed, one key", "changed, many keys", "never vacuumed", "hardly changed"],
+    ids=[
+        "vacuumed",
+        "no index",
+        "changed",
+        "changed, some keys",
+        "changed, many keys",
+        "never vacuumed",
+        "hardly changed",
+    ],
 )
 def test_the_way_of_a_validation(child: Condition, indexed: bool, keys: int, way: str, vacuum: bool) -> None:
-    """Along the indexes where pages are all-visible, after a vacuum where that pays over the keys, else as ever."""
+    """Along the indexes where pages are all-visible, whole tables where they changed, a vacuum where many keys pay."""
     choice = choose(child, PARENT, indexed=indexed, keys=keys, may_vacuum=True)
     assert (choice.way, choice.vacuum) == (way, vacuum)
 
 
 def test_no_second_vacuum() -> None:
     """Where the first did no good, as under an old snapshot, the planner's own way is taken."""
-    choice = choose(table(changed=4e5), PARENT, indexed=True, keys=6, may_vacuum=False)
-    assert (choice.way, choice.vacuum) == ("default", False)
+    choice = choose(table(changed=4e5), PARENT, indexed=True, keys=20, may_vacuum=False)
+    assert (choice.way, choice.vacuum) == ("whole", False)
 
 
 def test_the_pace_is_learned() -> None:

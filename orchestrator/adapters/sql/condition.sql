@@ -21,8 +21,14 @@ select x.side, coalesce(x.along, false) as along, c.oid, c.relkind = 'r' as plai
        (pg_indexes_size(c.oid) / current_setting('block_size')::bigint)::float8 as index_pages,
        c.relpages::float8 as pages_then, c.relallvisible::float8 as visible_then,
        (coalesce(s.n_dead_tup, 0) + coalesce(s.n_ins_since_vacuum, 0))::float8 as changed,
+       coalesce((select st.correlation from pg_stats st
+                 join pg_attribute a on a.attrelid = c.oid and a.attname = st.attname
+                 where st.schemaname = n.nspname and st.tablename = c.relname and not st.inherited
+                   and a.attnum = case x.side when 'child' then key.conkey[1] else key.confkey[1] end), 0)::float8
+           as correlation,
        coalesce(s.last_vacuum, s.last_autovacuum) is not null as known
 from key
 cross join indexed x
 join pg_class c on c.oid = case x.side when 'child' then key.conrelid else key.confrelid end
+join pg_namespace n on n.oid = c.relnamespace
 left join pg_stat_user_tables s on s.relid = c.oid
