@@ -18,7 +18,7 @@ from orchestrator.adapters.interruption import within
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.lanes import Lane, Lanes, Taken
 from orchestrator.adapters.meaning import meaning
-from orchestrator.adapters.postgres import Connection, is_lost, pid_of, plain_line, plainly
+from orchestrator.adapters.postgres import Connection, is_lost, pid_of, plain_line
 from orchestrator.adapters.preparation import keep_dumps_out, prepare
 from orchestrator.adapters.spare import SpareCores
 from orchestrator.adapters.target import ANSWER_WITHIN_S, Target
@@ -43,21 +43,20 @@ WAY_BACK = "rollback"
 ENDING_MS = 3000
 RECONNECTIONS = 20
 TERMINATED_WITHIN_MS = 2000
+SMALL_ROWS = 50_000
+"""Below this a validation takes some 10 ms in any way, and choosing one a good part of that."""
+
 CANCEL_AGAIN_S = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
 class OnlineExecutor:
-    """Executes against one target. Budget in ms; `give_up_after_s` bounds the wait for a dump of ours.
-
-    `calibrates` measures the server before there is work, so that cores to spare are known as such.
-    """
+    """Executes against one target. Budget in ms; `give_up_after_s` bounds the wait for a dump of ours."""
 
     target: Target
     journal: RunJournal
     budget_ms: int
     give_up_after_s: float
-    calibrates: bool = False
     order: LockOrder = field(default_factory=LockOrder)
     _step: str = ""
     _connection: Connection | None = None
@@ -83,9 +82,6 @@ class OnlineExecutor:
             with self._watchdog.awake():
                 try:
                     self._prepare(self._connection)
-                    if self.calibrates:
-                        with plainly("measuring the server"):
-                            self._spare.calibrate(self._connection)
                     yield
                 finally:
                     self._end_lanes()
@@ -145,10 +141,14 @@ class OnlineExecutor:
         else:
             self.journal.publish(entry)
 
-    def begin(self, work: Transaction, *, attempts: int, keys: int) -> None:
-        """Start a long one in a lane; `keys` of its table are still to be validated."""
+    def begin(self, work: Transaction, *, attempts: int, keys: int, rows: float) -> None:
+        """Start a long one in a lane; `keys` of its table, which has about `rows`, are still to be validated.
+
+        For a small table any way is as good as the other. Raises LockUnavailable when there is no connection now.
+        """
+        steers = work.kind == "validate" and rows >= SMALL_ROWS
         try:
-            self._open_lanes().begin(work, lambda connection: self._long(connection, work, attempts, keys))
+            self._open_lanes().begin(work, lambda each: self._long(each, work, attempts, keys if steers else 0))
         except CannotConnect as error:
             raise LockUnavailable(str(error), sqlstate="", table=str(work.locks[0].table)) from error
 
@@ -187,6 +187,14 @@ class OnlineExecutor:
                 self._recovered(ConnectionLost(plain_line(error)))
             return 0.0
         return float(row["lag"]) if row else 0.0
+
+    def calibrate(self) -> None:
+        """Measure the server before there is work, so that cores to spare are known as such."""
+        try:
+            self._spare.calibrate(self._open_connection())
+        except psycopg.Error as error:
+            if is_lost(error):
+                self._recovered(ConnectionLost(plain_line(error)))
 
     def spare(self) -> bool:
         """Whether the server has a core to spare, and nobody waits for a table that is being validated."""
@@ -266,7 +274,7 @@ class OnlineExecutor:
         notes: tuple[Event, ...] = ()
         choice: Choice | None = None
         try:
-            if work.kind == "validate":
+            if keys:
                 choice, notes = self._way(connection, work, keys)
         except psycopg.Error as error:
             raise self._meaning(error, work) from error

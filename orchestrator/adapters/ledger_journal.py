@@ -48,10 +48,15 @@ class LedgerJournal:
     copy: JournalCopy
     token: int
     run: Run
+    database: int = field(init=False, default=0)
     _hashes: list[str] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         """Events wait for no standby, which may be away; the last one does."""
+        with plainly("preparing the journal"):
+            query = "select oid::bigint as oid from pg_database where datname = current_database()"
+            row = self.connection.execute(query).fetchone()
+        self.database = int(row["oid"]) if row else 0
         self._wait_for_no_standby()
 
     def _wait_for_no_standby(self) -> None:
@@ -154,16 +159,11 @@ class LedgerJournal:
         that any thread may call it; `publish` the entry after the commit.
         """
         kind, data = events.encode(event)
-        values = {
-            "run": self.run.id,
-            "kind": kind,
-            "data": data,
-            "token": self.token,
-            "tables": list(tables),
-            "waited": round(waited_ms, 3),
-            "short": short,
-        }
-        return connection.execute(statement("append_measured"), values, prepare=False)
+        values = {"run": self.run.id, "kind": kind, "data": data, "token": self.token}
+        if not short:
+            return connection.execute(statement("append_long"), values, prepare=False)
+        values |= {"tables": list(tables), "waited": round(waited_ms, 3), "database": self.database}
+        return connection.execute(statement("append_short"), values, prepare=False)
 
     def publish(self, entry: Entry) -> tuple[Entry, ...]:
         """Copy a committed entry to disk and into the run that we show; gives back what became known by that.

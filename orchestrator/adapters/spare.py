@@ -1,6 +1,6 @@
 """Whether the server has a core to spare: how long a small calculation takes there, against the best it ever took.
 
-The number of cores cannot be asked for in SQL, and others use them too. The calculation is long enough (some 20 ms) for
+The number of cores cannot be asked for in SQL, and others use them too. The calculation is long enough (some 15 ms) for
 the scheduler to let it wait when every core is taken.
 """
 
@@ -12,7 +12,7 @@ from math import inf
 from orchestrator.adapters.postgres import Connection
 from orchestrator.core.workers import SPARE
 
-CALCULATION = "select count(*) from generate_series(1, 300000)"
+CALCULATION = "select count(*) from generate_series(1, 150000)"
 
 
 @dataclass(slots=True)

@@ -232,7 +232,6 @@ def _dispatcher(site: Site, journal: RunJournal, target: Target) -> Dispatcher:
         journal=journal,
         budget_ms=policy.lock_timeout_ms,
         give_up_after_s=policy.give_up_after_s,
-        calibrates=policy.validate_workers == "auto",
     )
     return Dispatcher(
         executor=executor,

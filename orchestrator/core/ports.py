@@ -158,8 +158,8 @@ class Executor(Protocol):
     ) -> None:
         """One attempt, with locks within the budget. Raises LockUnavailable, StatementRejected, HeldBack."""
 
-    def begin(self, work: Transaction, *, attempts: int, keys: int) -> None:
-        """Start one that blocks no writer; `keys` of its table are still to be validated.
+    def begin(self, work: Transaction, *, attempts: int, keys: int, rows: float) -> None:
+        """Start one that blocks no writer; `keys` of its table, which has about `rows`, are still to be validated.
 
         Raises LockUnavailable when there is no connection for it now.
         """
@@ -176,6 +176,9 @@ class Executor(Protocol):
     def lag_s(self) -> float:
         """How far the slowest replica is behind, in seconds."""
 
+    def calibrate(self) -> None:
+        """Measure the server before there is work, so that cores to spare are known as such."""
+
     def spare(self) -> bool:
         """Whether the server has a core to spare."""
 
@@ -191,7 +194,7 @@ class Dispatch(Protocol):
     ) -> StatementRejected | None:
         """The way forward. Orphans settle a statement; any other refusal ends it. Raises HeldBack.
 
-        `expected` tells by statement what takes how long, in any unit; `hopeless` whether one is no use to begin.
+        `expected` has the rows that a statement reads; `hopeless` tells whether one is no use to begin.
         """
 
     def walk_back(self, statement: Statement, *, of: str) -> None:

@@ -55,17 +55,14 @@ class Schedule:
             return short
         if sum(not each.short for each in running) >= workers:
             return None
-        unmixed = [each for each in ready if not self._mixes(each, pending, now)]
+        soon = [each for each in pending if each.short and not each.after and self._later.get(each.id, now) <= now]
+        # An ADD that could be asked for soon would have to wait for the validation, and writers behind it.
+        unmixed = [each for each in ready if not any(exclude(add, each) for add in soon)]
         return self._most_worth(unmixed, pending, alone=workers == 1)
 
     def _free(self, one: Transaction, running: tuple[Transaction, ...], now: float) -> bool:
         due = self._later.get(one.id, now) <= now
         return due and not any(exclude(one, each) for each in running)
-
-    def _mixes(self, validation: Transaction, pending: tuple[Transaction, ...], now: float) -> bool:
-        """Whether an ADD that could be asked for soon would have to wait for this validation."""
-        soon = (each for each in pending if each.short and not each.after and self._later.get(each.id, now) <= now)
-        return any(exclude(each, validation) for each in soon)
 
     def _most_worth(
         self, ready: list[Transaction], pending: tuple[Transaction, ...], *, alone: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.core.journal import Event, KeyRestored, StatementDone, StatementUndone
@@ -32,11 +32,11 @@ class Transaction:
     after: frozenset[str] = frozenset()
     of: str = ""
     number: int = 0
+    short: bool = field(init=False)
 
-    @property
-    def short(self) -> bool:
-        """Whether writers queue behind it, so that it has to be over within the lock budget."""
-        return any(lock.blocks_writers for lock in self.locks)
+    def __post_init__(self) -> None:
+        """Short is what writers queue behind, so that it has to be over within the lock budget."""
+        object.__setattr__(self, "short", any(lock.blocks_writers for lock in self.locks))
 
     def event(self, *, attempts: int, way: str = "", predicted_ms: float | None = None) -> Event:
         """The record; what only the server can measure is filled in when it is written."""

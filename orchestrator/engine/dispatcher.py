@@ -31,6 +31,9 @@ from orchestrator.core.workers import Workers
 LOOK_IS_FRESH_S = 0.02
 """A look at the holders of locks is good for so long; those that matter have held theirs for longer than the budget."""
 
+MUCH_ROWS = 2_000_000
+"""From so many rows on, validation takes long enough (about a second) for more workers to be found."""
+
 LAG_EVERY_S = 1.0
 HEED_EVERY_S = 0.5
 
@@ -61,7 +64,7 @@ class Dispatcher:
     ) -> StatementRejected | None:
         """The way forward; gives back a refusal that ends it. Raises HeldBack, JournalLost.
 
-        `expected` tells by statement what takes how long, in any unit; `hopeless` whether one is no use to begin.
+        `expected` has the rows that a statement reads; `hopeless` tells whether one is no use to begin.
         """
         plan = self.recorder.run.plan
         named = {each.id: each for each in statements}
@@ -90,7 +93,7 @@ class Dispatcher:
 
         What is left is looked for anew each time: a target that was lost and found may have come back without the last.
         """
-        workers = Workers(wanted=self.workers, changed=time.monotonic())
+        workers = Workers(wanted=self._wanted(schedule), changed=time.monotonic())
         refused: set[str] = set()
         while True:
             yield from self._gathered(0.0, refused, schedule)
@@ -109,6 +112,14 @@ class Dispatcher:
             else:
                 self._go_on(work)
                 yield from self._taken_on(schedule, work, refused, over)
+
+    def _wanted(self, schedule: Schedule) -> int | Literal["auto"]:
+        """How many workers; for little work it is not worth finding out."""
+        little = sum(schedule.expected.values()) < MUCH_ROWS
+        if self.workers != "auto" or little:
+            return 1 if self.workers == "auto" else self.workers
+        self.executor.calibrate()
+        return "auto"
 
     def _go_on(self, work: Transaction) -> None:
         """Look before a statement. When somebody asked to stop, what is at work is waited for. Raises HeldBack."""
@@ -147,7 +158,8 @@ class Dispatcher:
         patience.attempts += 1
         keys = sum(not each.short and alone_on(each) == alone_on(work) for each in schedule.pending(over, ()))
         try:
-            self.executor.begin(work, attempts=patience.attempts, keys=keys)
+            rows = schedule.expected.get(work.id, 0.0)
+            self.executor.begin(work, attempts=patience.attempts, keys=keys, rows=rows)
         except LockUnavailable as error:
             self._not_granted(schedule, work, error)
 

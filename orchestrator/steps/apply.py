@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
 from orchestrator.core.journal import StatementFailed
 from orchestrator.core.outcome import Done, Failed, Held, Outcome, StatementRejected
@@ -34,10 +35,11 @@ class Apply:
         """Carry the plan out in its order, passing over what is done."""
         plan = recorder.run.plan
         statements = plan.statements if plan else ()
-        changed = self._changed_by_others(recorder.run)
+        catalog = self.catalog.catalog()
+        changed = self._changed_by_others(recorder.run, catalog)
         if changed is not None:
             return changed
-        expected = self._expected(statements)
+        expected = self._expected(statements, catalog)
         with self.dispatch.opened(self.name):
             refusal = self.dispatch.carry_out(
                 statements, expected=expected, hopeless=lambda each: self._hopeless(each, recorder)
@@ -46,19 +48,18 @@ class Apply:
             return Failed(note=str(refusal), ours=True)
         return self._outcome(recorder.run, statements)
 
-    def _expected(self, statements: tuple[Statement, ...]) -> Mapping[str, float]:
-        """How long each may take: a validation reads its whole table, anything else is short."""
-        tables = self.catalog.catalog().tables
+    def _expected(self, statements: tuple[Statement, ...], catalog: Catalog) -> Mapping[str, float]:
+        """The rows that each reads: a validation its whole table, anything else none."""
+        tables = catalog.tables
         return {
             each.id: float(tables[each.proof.table].rows) if each.proof.table in tables else 0.0
             for each in statements
             if each.kind == "validate"
         }
 
-    def _changed_by_others(self, run: Run) -> Failed | Held | None:
+    def _changed_by_others(self, run: Run, catalog: Catalog) -> Failed | Held | None:
         """The tables must be as the plan found them, but for what this run has done to them since."""
         before = run.catalogs.get("before")
-        catalog = self.catalog.catalog()
         changed = strangers(run, catalog, before, recorded(catalog, "before", self.contract)) if before else ()
         if not changed:
             return None

@@ -8,15 +8,15 @@ from (
 cross join lateral (
     select round(1000 * extract(epoch from clock_timestamp() - clock.began), 3) as spent,
            round(1000 * extract(epoch from max(clock_timestamp() - greatest(l.waitstart, clock.began))), 3) as waited
-    from pg_locks l
+    from pg_lock_status() l
     where not l.granted and l.locktype = 'relation' and l.relation = any(%(tables)s::oid[])
-      and l.database = (select d.oid from pg_database d where d.datname = current_database())
+      and l.database = %(database)s::oid
 ) as others
 cross join lateral orchestrator.append(
     %(run)s,
     %(kind)s,
-    (%(data)s::jsonb || jsonb_build_object('duration_ms', others.spent) || case when %(short)s
-        then jsonb_build_object('blocked_ms', others.spent, 'waited_ms', greatest(others.waited, %(waited)s::numeric, 0))
-        else jsonb_build_object() end)::text,
+    (%(data)s::jsonb || jsonb_build_object(
+        'duration_ms', others.spent, 'blocked_ms', others.spent,
+        'waited_ms', greatest(others.waited, %(waited)s::numeric, 0)))::text,
     %(token)s
 ) as e
