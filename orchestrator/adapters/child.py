@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG: Final = 1
 _LEAVE_WITHIN_S: Final = 10.0
-WATCH: Final = 'read -r word || { kill -TERM -- "-$1"; sleep 3; kill -KILL -- "-$1"; }'
+# POSIX's way to name the signal: dash takes -TERM and a group's number only without the -- between them.
+WATCH: Final = 'read -r word || { kill -s TERM -- "-$1"; sleep 3; kill -s KILL -- "-$1"; }'
 _TOLD_AT_MOST: Final = 400
 _LINES_AT_MOST: Final = 3
 # What a server adds to an error may hold rows: they have no place in a message.

@@ -12,7 +12,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -24,7 +23,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from orchestrator.adapters import dump, postgres
 from orchestrator.adapters.backup import BackupNotProved, DumpBackup, ExternalBackup, NoRestorePoint
 from orchestrator.adapters.checksums import content, differences, snapshot
-from orchestrator.adapters.child import Child, ChildFailed, Order, complaint
+from orchestrator.adapters.child import ChildFailed, Order, complaint
 from orchestrator.adapters.postgres import Server
 from orchestrator.adapters.programs import Installation, dump_installation, server_installation
 from orchestrator.adapters.scratch import (
@@ -40,11 +39,8 @@ from orchestrator.core.inventory import Secret
 from orchestrator.core.outcome import OrchestratorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from orchestrator.core.journal import BackupProved
 
-PROJECT = Path(__file__).resolve().parents[2]
 RUN = "20261123-0900-ab12"
 
 ODD = """
@@ -469,43 +465,3 @@ DETAIL:  Key (email)=(ayu@example.org) is duplicated.
 Command was: CREATE UNIQUE INDEX u ON people (email);
 pg_restore: detail: ayu@example.org"""
     assert complaint(said) == 'pg_restore: error: could not execute query: ERROR:  could not create unique index "u"'
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
-def test_a_child_dies_with_us(tmp_path: Path) -> None:
-    """SIGKILL leaves us no time to end a dump; the kernel does."""
-    code = (
-        "from orchestrator.adapters.child import Order, run\n"
-        f"run(Order(name='x', folder='{tmp_path}', "
-        "command=['sh', '-c', 'echo $$ > new; mv new pid; exec sleep 60']))"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT) as ours:
-        until_true((tmp_path / "pid").exists)
-        ours.send_signal(signal.SIGKILL)
-    child = int((tmp_path / "pid").read_text())
-    until_true(lambda: not alive(child))
-
-
-def test_leaving_the_block_ends_the_whole_group(tmp_path: Path) -> None:
-    """A shell's own children go too."""
-    command = f"sleep 60 & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; wait"
-    with Child(Order(name="x", command=command)):
-        until_true((tmp_path / "pid").exists)
-    child = int((tmp_path / "pid").read_text())
-    until_true(lambda: not alive(child))
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that nobody has waited for yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def until_true(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
-    """Wait for a condition; fails when it does not come true in time."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
