@@ -16,7 +16,7 @@ from orchestrator.adapters.postgres import Connection, is_lost, is_mendable, pla
 from orchestrator.adapters.runs import JournalCopy
 from orchestrator.adapters.target import ANSWER_WITHIN_S, Target
 from orchestrator.core import chain
-from orchestrator.core.entry import Entry, Head
+from orchestrator.core.entry import Entry
 from orchestrator.core.journal import ConnectionRestored, Event, HoldAsked, LedgerRewound, RunFinished
 from orchestrator.core.outcome import (
     ConnectionLost,
@@ -169,14 +169,14 @@ class LedgerJournal:
         """Copy a committed entry to disk and into the run that we show; gives back what became known by that.
 
         Transactions that run side by side are not heard of in the order of their commits. Entries commit in the order
-        of their numbers, so those before this one are in the ledger already: they are read there.
+        of their numbers, so those before this one are in the ledger already: they are read there. So are those of a new
+        primary, which may have the numbers of events that were lost. Raises JournalLost.
         """
-        if entry.seq <= self.run.count:
+        if entry.seq <= self.run.count and self._hashes[entry.seq - 1] == entry.hash:
             return ()
-        if entry.seq > self.run.count + 1:
+        if entry.seq != self.run.count + 1 or entry.previous != self.run.head:
             return tuple(self.refresh("another transaction was first"))
-        self._take(entry)
-        self.copy.add(entry)
+        self._follow(entry)
         return (entry,)
 
     def settle(self) -> tuple[Entry, ...]:
@@ -233,7 +233,7 @@ class LedgerJournal:
                 raise TargetLost(message) from error
         new, lost = found
         for entry in new:
-            self.publish(entry)
+            self._follow(entry)
         if lost:
             new += self.record(LedgerRewound(after=self.run.count, lost=tuple(lost), reason=reason))
         # A closed run takes no event any more: its end was on record when the answer was lost.
@@ -251,16 +251,18 @@ class LedgerJournal:
                 " nothing more was done"
             )
             raise TargetChanged(message)
-        if head.seq < self.run.count:
-            return [], self._rewind(head)
-        return list(ledger.entries(self.connection, self.run.id, after=self.run.count)), []
+        # A number alone proves nothing: on a promoted standby a transaction of ours may have taken the next one.
+        held = list(ledger.entries(self.connection, self.run.id, after=self.run.count - 1))
+        if not held or held[0].hash != self.run.head:
+            return [], self._rewind()
+        return held[1:], []
 
-    def _rewind(self, head: Head) -> list[str]:
+    def _rewind(self) -> list[str]:
         """Go back to what the database says."""
-        lost = self._hashes[head.seq :]
-        gone = list(self.copy.folder.entries())[head.seq :]
         held = list(ledger.entries(self.connection, self.run.id))
-        self.copy.rebuild(held, gone)
+        kept = sum(each.hash == mine for each, mine in zip(held, self._hashes, strict=False))
+        lost = self._hashes[kept:]
+        self.copy.rebuild(held, list(self.copy.folder.entries())[kept:])
         self.run, self._hashes = Run(self.run.id), []
         for entry in held:
             self._take(entry)
@@ -284,6 +286,10 @@ class LedgerJournal:
                 continue
             points.reached("journal:committed")
             return (*known, *self.publish(entry))
+
+    def _follow(self, entry: Entry) -> None:
+        self._take(entry)
+        self.copy.add(entry)
 
     def _take(self, entry: Entry) -> None:
         self._hashes.append(entry.hash)

@@ -148,6 +148,11 @@ class Desk:
         (only,) = reading.runs(self.request(env, json=True), latest_only=True).document["runs"]
         return dict(only)
 
+    def verified(self, run: str) -> tuple[int, str]:
+        """Exit code and first word of `invoke verify`."""
+        said = self.typed("verify", "--env", "staging", "--run", run)
+        return said.returncode, said.stdout.split()[0]
+
     def invoke(
         self, *words: str, timeout: float = 60, extra: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:

@@ -151,6 +151,53 @@ def test_an_event_goes_with_its_effect(opened: RunJournal, server: Server, conne
     assert opened.run.steps.keys() == {"preflight", "kept"}
 
 
+def lose_after(connection: Connection, seq: int) -> None:
+    """As on a promoted standby that never got what came after an event."""
+    connection.execute("set session_replication_role = replica")
+    connection.execute("delete from orchestrator.event where seq > %s", (seq,))
+    connection.execute(
+        "update orchestrator.run set (head_seq, head_hash) = (select seq, hash from orchestrator.event where seq = %s)",
+        (seq,),
+    )
+    connection.execute("reset session_replication_role")
+
+
+def test_a_lost_tail_is_noticed_though_the_ledger_went_on(opened: RunJournal, connection: Connection) -> None:
+    """A transaction of ours was the first on the new primary: as many events as before, and another last one."""
+    opened.record(StepStarted(step="plan"))
+    opened.record(StepStarted(step="audit"))
+    lost = opened.run.head
+    lose_after(connection, 2)
+    connection.execute("select orchestrator.append(%s, 'step_started', '{\"step\":\"backup\"}', %s)", (RUN, 1))
+    opened.recover("connection lost")
+    kept = list(ledger.entries(connection, RUN))
+    assert [each.kind for each in kept] == ["run_started", "step_started", "step_started", "ledger_rewound"]
+    assert lost in kept[-1].data
+    assert kept == list(opened.file.folder.entries())
+    assert opened.run.steps.keys() == {"preflight", "plan", "backup"}
+
+
+@pytest.mark.parametrize("heard_of", [2, 3])
+def test_an_event_of_a_new_primary_is_not_taken_for_ours(
+    opened: RunJournal, server: Server, connection: Connection, heard_of: int
+) -> None:
+    """The first has the number of an event that was lost, the second follows from another one than the last we know."""
+    opened.record(StepStarted(step="lost"))
+    lose_after(connection, 1)
+    with server.session("effect") as other:
+        for step in ("first", "second"):
+            with other.transaction():
+                row = opened.submit(other, StepStarted(step=step), tables=(), waited_ms=0, short=False).fetchone()
+            if row and row["seq"] == heard_of:
+                opened.publish(Entry(**row))
+    assert {"preflight", "first"} <= opened.run.steps.keys() <= {"preflight", "first", "second"}
+    kept = list(ledger.entries(connection, RUN))
+    assert "ledger_rewound" in [each.kind for each in kept]
+    opened.settle()
+    assert opened.run.steps.keys() == {"preflight", "first", "second"}
+    assert kept == list(opened.file.folder.entries())
+
+
 def test_a_newer_ledger_is_refused(connection: Connection) -> None:
     """A ledger that a newer program made is left alone."""
     ledger.install(connection)

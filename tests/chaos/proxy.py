@@ -19,6 +19,7 @@ class Pair:
         """Begin to pass bytes."""
         self.proxy, self.near, self.far = proxy, near, far
         self.swallowing = False
+        self.port: int = far.getsockname()[1]
         # Before a byte passes: who sees one may already ask for trouble.
         proxy.pairs.add(self)
         for source, sink in ((near, far), (far, near)):
@@ -70,6 +71,12 @@ class Proxy:
         """Cut every connection."""
         for each in tuple(self.pairs):
             each.close()
+
+    def cut_from(self, port: int) -> None:
+        """Cut the connection that comes from this port, as the server sees it."""
+        for each in tuple(self.pairs):
+            if each.port == port:
+                each.close()
 
     def cut_one(self, dice: Random) -> None:
         """Cut one connection."""
