@@ -47,7 +47,7 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
 
 def _show(site: Site, found: Examined) -> None:
     counts = f"{found.events} events in the database, {found.copied} in the copy"
-    at = f" (event {found.first})" if found.first and found.state != "whole" else ""
+    at = f" (event {found.first})" if found.first is not None and found.state != "whole" else ""
     site.screen.line(f"run {found.run}: {counts}{at}", status=found.state)
     if found.problem:
         site.screen.line(f"  {found.problem}")

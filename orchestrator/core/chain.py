@@ -140,7 +140,7 @@ def chain_flaw(run: str, entries: Sequence[Entry]) -> Flaw | None:
     previous = GENESIS
     for number, each in enumerate(entries, start=1):
         if each.seq != number:
-            return Flaw(seq=number, problem=f"event {number} was removed, or numbered anew: {each.seq} stands there")
+            return _misnumbered(number, each)
         if each.run != run:
             return Flaw(seq=number, problem=f"event {number} belongs to run {each.run}")
         if each.previous != previous:
@@ -151,6 +151,13 @@ def chain_flaw(run: str, entries: Sequence[Entry]) -> Flaw | None:
         if _closes(each):
             return _seal_flaw(each, entries)
     return None
+
+
+def _misnumbered(number: int, each: Entry) -> Flaw:
+    """What another number than the next one means; a run begins with event 1."""
+    if each.seq < 1:
+        return Flaw(seq=each.seq, problem=f"event {each.seq} ({each.kind}) was inserted in front of the first")
+    return Flaw(seq=number, problem=f"event {number} was removed, or numbered anew: {each.seq} stands there")
 
 
 def _seal_flaw(last: Entry, entries: Sequence[Entry]) -> Flaw | None:
@@ -200,6 +207,8 @@ def _parting(ledger: Sequence[Entry], copy: Sequence[Entry]) -> int | None:
 
 def _named(number: int, ledger: Sequence[Entry], copy: Sequence[Entry], flaw: Flaw | None) -> Flaw:
     """What happened there: the side whose chain breaks is the one that was touched."""
+    if flaw is not None and flaw.seq < 1:
+        return flaw
     theirs, mine = ledger[number - 1], copy[number - 1]
     own = chain_flaw(mine.run, copy)
     if own is not None and flaw is None:

@@ -10,11 +10,12 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from orchestrator.adapters import points
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.programs import server_installation
 from tests import servers
 from tests.acceptance.copies import PhysicalCopy
-from tests.acceptance.desk import MASTER, Desk, execute
+from tests.acceptance.desk import MASTER, Desk, execute, keys
 from tests.acceptance.poolers import PGBOUNCER, Pooler
 from tests.conftest import ClusterUrl
 
@@ -32,6 +33,44 @@ def staging(desk: Desk, master: str) -> str:
     """The URL of a database with the base migration on PostgreSQL 16, known to the desk as staging."""
     desk.environment("staging", master)
     return master
+
+
+Stop = Callable[[str, int], None]
+
+
+class Stopped(BaseException):
+    """Ends a command as a crash would: nothing of the product catches it."""
+
+
+@pytest.fixture
+def stop_at() -> Iterator[Stop]:
+    """Make the next command crash when it comes to that point for the n-th time."""
+
+    def prepare(name: str, times: int) -> None:
+        seen = 0
+
+        def visit(point: str) -> None:
+            nonlocal seen
+            seen += point == name
+            if point == name and seen == times:
+                points.visit(lambda _: None)
+                raise Stopped
+
+        points.visit(visit)
+
+    yield prepare
+    points.visit(lambda _: None)
+
+
+@pytest.fixture
+def interrupted(desk: Desk, staging: str, stop_at: Stop) -> str:
+    """A deployment that crashed after 20 statements; its run."""
+    stop_at("effect:committed", 20)
+    with pytest.raises(Stopped):
+        desk.deploy()
+    assert len(keys(staging)) == 21
+    found: str = desk.status()["run"]
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,24 @@ import pytest
 from orchestrator.adapters import points
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.programs import server_installation
-from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, TargetChanged, TargetLost
+from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, TargetChanged, TargetLost
 from tests import servers
 from tests.acceptance.copies import PhysicalCopy
-from tests.acceptance.desk import MASTER, Desk, execute, has_ledger, keys, value
+from tests.acceptance.desk import MASTER, Desk, execute, fingerprint, has_ledger, keys, value
+from tests.acceptance.losses import lose_undos
 from tests.chaos.proxy import Proxy
 from tests.chaos.sections import port_of, with_port
+
+REFUSED_AFTER = 29
+REFUSE = """
+create function refuse() returns event_trigger language plpgsql as $$ begin
+    if exists (select from pg_constraint where contype = 'f' having count(*) > 30) then
+        raise exception 'no more keys' using errcode = '42P17';
+    end if;
+end $$;
+create event trigger refuse on ddl_command_end when tag in ('ALTER TABLE') execute function refuse()
+"""
+"""One key stands before, so that the 30th is refused."""
 
 At = Callable[[int, Callable[[], None]], None]
 
@@ -104,12 +116,6 @@ def promote(site: Site, standby: PhysicalCopy) -> None:
     site.leads_to(standby.port)
 
 
-def verified(desk: Desk, run: str) -> tuple[int, str]:
-    """Exit code and first word of `invoke verify`."""
-    said = desk.typed("verify", "--env", "staging", "--run", run)
-    return said.returncode, said.stdout.split()[0]
-
-
 def test_a_failover_without_loss(desk: Desk, site: Site, standby: PhysicalCopy, at: At) -> None:
     """The run goes on by itself on the promoted standby: same identifier, each statement once, chain whole."""
 
@@ -124,7 +130,7 @@ def test_a_failover_without_loss(desk: Desk, site: Site, standby: PhysicalCopy, 
     assert desk.events(answer, "connection_restored")
     done = [each["id"] for each in desk.events(answer, "statement_done")]
     assert len(done) == len(set(done)) == 88
-    assert verified(desk, answer.document["run"]) == (EXIT_DONE, "whole")
+    assert desk.verified(answer.document["run"]) == (EXIT_DONE, "whole")
 
 
 def test_a_failover_that_loses_the_tail(desk: Desk, site: Site, standby: PhysicalCopy, at: At) -> None:
@@ -143,7 +149,7 @@ def test_a_failover_that_loses_the_tail(desk: Desk, site: Site, standby: Physica
     (rewound,) = desk.events(answer, "ledger_rewound")
     assert len(rewound["lost"]) >= 9
     assert rewound["after"] > 0
-    assert verified(desk, answer.document["run"]) == (EXIT_DONE, "rewound")
+    assert desk.verified(answer.document["run"]) == (EXIT_DONE, "rewound")
     assert desk.rollback().exit_code == EXIT_DONE
     assert desk.deploy().exit_code == EXIT_DONE
 
@@ -166,7 +172,29 @@ def test_a_tail_that_only_the_copy_knows(desk: Desk, site: Site, standby: Physic
     answer = desk.resume()
     assert answer.exit_code == EXIT_DONE
     assert len(desk.events(answer, "ledger_rewound")) == 1
-    assert verified(desk, answer.document["run"]) == (EXIT_DONE, "rewound")
+    assert desk.verified(answer.document["run"]) == (EXIT_DONE, "rewound")
+
+
+def test_a_failover_that_loses_the_end_of_a_way_back(desk: Desk, staging: str, at: At) -> None:
+    """A run that failed walks back by itself: keys that stand again are taken away again, and nothing is left."""
+    before = fingerprint(staging)
+    execute(staging, REFUSE)
+    undone = 10
+
+    def lose() -> None:
+        run = value(staging, "select id from orchestrator.run")
+        assert value(staging, "select count(*) from orchestrator.event where kind = 'statement_undone'") == undone
+        lose_undos(staging, run, 3)
+
+    at(REFUSED_AFTER + undone, lose)
+    answer = desk.deploy()
+    execute(staging, "drop event trigger refuse", "drop function refuse")
+    assert (answer.exit_code, answer.document["rolled_back"]) == (EXIT_FAILED, True)
+    assert len(keys(staging)) == 1
+    assert fingerprint(staging) == before
+    assert len(desk.events(answer, "ledger_rewound")) == 1
+    assert len(desk.events(answer, "statement_undone")) == REFUSED_AFTER
+    assert desk.verified(answer.document["run"]) == (EXIT_DONE, "rewound")
 
 
 def test_another_database_at_the_same_address(
@@ -199,14 +227,14 @@ def test_a_server_that_is_restarted(desk: Desk, site: Site, at: At) -> None:
     at(30, restart)
     answer = desk.deploy()
     assert answer.exit_code == EXIT_DONE
-    assert verified(desk, answer.document["run"]) == (EXIT_DONE, "whole")
+    assert desk.verified(answer.document["run"]) == (EXIT_DONE, "whole")
 
 
 def test_a_server_that_stays_away(desk: Desk, site: Site, at: At) -> None:
     """After the time that the policy gives it the run stops with 3, and resume goes on when it is back."""
     execute_policy(desk, site, "reconnect_within_s = 1")
     at(30, site.primary.stop)
-    with pytest.raises(TargetLost, match="invoke resume") as stopped:
+    with pytest.raises(TargetLost, match=r"invoke resume --env staging --inventory \S+ --runs \S+") as stopped:
         desk.deploy()
     assert stopped.value.exit_code == EXIT_HELD
     site.primary.start()

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -18,46 +17,11 @@ from orchestrator.adapters.lease import Keeper, read
 from orchestrator.adapters.postgres import statement
 from orchestrator.app import resuming
 from orchestrator.app.runs import Answer
-from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, EXIT_REFUSED, LeaseLost, Refused
+from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_REFUSED, LeaseLost, Refused
+from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import MASTER, Desk, counts, execute, fingerprint, keys, rows, states, value
+from tests.acceptance.losses import lose_statements
 from tests.conftest import server_of
-
-Stop = Callable[[str, int], None]
-
-
-class Stopped(BaseException):
-    """Ends a command as a crash would: nothing of the product catches it."""
-
-
-@pytest.fixture
-def stop_at() -> Iterator[Stop]:
-    """Make the next command crash when it comes to that point for the n-th time."""
-
-    def prepare(name: str, times: int) -> None:
-        seen = 0
-
-        def visit(point: str) -> None:
-            nonlocal seen
-            seen += point == name
-            if point == name and seen == times:
-                points.visit(lambda _: None)
-                raise Stopped
-
-        points.visit(visit)
-
-    yield prepare
-    points.visit(lambda _: None)
-
-
-@pytest.fixture
-def interrupted(desk: Desk, staging: str, stop_at: Stop) -> str:
-    """A deployment that crashed after 20 statements; its run."""
-    stop_at("effect:committed", 20)
-    with pytest.raises(Stopped):
-        desk.deploy()
-    assert len(keys(staging)) == 21
-    found: str = desk.status()["run"]
-    return found
 
 
 def test_it_goes_on_where_it_stopped(desk: Desk, staging: str, interrupted: str) -> None:
@@ -79,8 +43,7 @@ def test_it_goes_on_from_another_machine(desk: Desk, staging: str, interrupted: 
     shutil.rmtree(desk.runs)
     answer = desk.resume()
     assert answer.exit_code == EXIT_DONE
-    said = desk.typed("verify", "--env", "staging", "--run", interrupted)
-    assert (said.returncode, said.stdout.split()[0]) == (EXIT_DONE, "whole")
+    assert desk.verified(interrupted) == (EXIT_DONE, "whole")
     kinds = [each.kind for each in desk.entries(answer)]
     assert kinds.count("run_started") == kinds.count("run_resumed") == kinds.count("run_finished") == 1
 
@@ -101,6 +64,87 @@ def test_status_says_what_to_type(desk: Desk, interrupted: str) -> None:
     assert re.search(r"next: invoke resume --env staging", said.stdout)
 
 
+def test_status_goes_by_the_lease(desk: Desk, staging: str, interrupted: str) -> None:
+    """A session can outlive its process for hours: a run whose lease has expired is interrupted all the same."""
+    execute(
+        staging,
+        "update orchestrator.lease set released = false, machine = 'elsewhere', host = 'laptop',"
+        " expires_at = clock_timestamp() + interval '1 hour'",
+    )
+    with psycopg.connect(staging, application_name=f"orchestrator/{interrupted}/lease"):
+        assert desk.status()["state"] == "running"
+        execute(staging, "update orchestrator.lease set expires_at = clock_timestamp() - interval '1 second'")
+        assert desk.status()["state"] == "interrupted"
+
+
+def test_every_word_about_resume_can_be_typed_as_it_stands(
+    desk: Desk, staging: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Environment and folders are named by whoever names the command: hold, the run's last lines, status, deploy."""
+    asked: list[str] = []
+
+    def ask(point: str) -> None:
+        if point == "effect:committed" and not asked:
+            asked.append(point)
+            resuming.hold(desk.request(), run=None, reason="load")
+
+    points.visit(ask)
+    try:
+        assert desk.deploy().exit_code == EXIT_HELD
+    finally:
+        points.visit(lambda _: None)
+    told = [capsys.readouterr().out]
+    told += [desk.typed("status", "--env", "staging").stdout, desk.typed("deploy", "--env", "staging", "--yes").stderr]
+    whole = f"invoke resume --env staging --inventory {desk.inventory} --runs {desk.runs}"
+    assert [each.count(whole) for each in told] == [each.count("invoke resume") for each in told] == [3, 2, 2]
+
+
+def test_a_lost_tail_is_on_record_when_the_run_is_abandoned(desk: Desk, staging: str, interrupted: str) -> None:
+    """The copy here is the only witness of what a failover took away: the run tells of it before it is closed."""
+    left = lose_statements(staging, interrupted, 3)
+    answer = desk.resume(abandon="the contract changes first")
+    assert (answer.exit_code, answer.document["standing"]) == (EXIT_DONE, 17)
+    (told,) = desk.events(answer, "ledger_rewound")
+    assert told["after"] == left
+    assert desk.verified(interrupted) == (EXIT_DONE, "rewound")
+
+
+def test_a_lost_tail_is_on_record_when_the_copy_was_made_anew_before(
+    desk: Desk, staging: str, interrupted: str, stop_at: Stop
+) -> None:
+    """Killed when the copy had forgotten it and no event told of it yet: the next one to take the run up does."""
+    left = lose_statements(staging, interrupted, 3)
+    stop_at("copy:replaced", 1)
+    with pytest.raises(Stopped):
+        desk.resume()
+    assert desk.verified(interrupted) == (EXIT_FAILED, "rewound")
+    answer = desk.resume()
+    assert answer.exit_code == EXIT_DONE
+    (told,) = desk.events(answer, "ledger_rewound")
+    assert told["after"] == left
+    assert desk.verified(interrupted) == (EXIT_DONE, "rewound")
+
+
+def test_a_copy_without_which_the_run_went_on(desk: Desk, staging: str, interrupted: str, stop_at: Stop) -> None:
+    """Machine A copied events that a failover lost, machine B went on without them: so does A, and tells."""
+    lost = desk.folder / "machine A"
+    shutil.copytree(desk.runs, lost)
+    left = lose_statements(staging, interrupted, 4)
+    shutil.rmtree(desk.runs)
+    stop_at("effect:committed", 6)
+    with pytest.raises(Stopped):
+        desk.resume()
+    shutil.rmtree(desk.runs)
+    lost.rename(desk.runs)
+    answer = desk.resume()
+    assert answer.exit_code == EXIT_DONE
+    (told,) = desk.events(answer, "ledger_rewound")
+    assert told["after"] == left
+    done = [each["id"] for each in desk.events(answer, "statement_done")]
+    assert len(done) == len(set(done)) == 88
+    assert desk.verified(interrupted) == (EXIT_DONE, "rewound")
+
+
 def test_abandoning_closes_the_run_with_its_reason(desk: Desk, staging: str, interrupted: str) -> None:
     """The old run is closed for good, its chain sealed; another deployment does what is left."""
     answer = desk.resume(abandon="the contract changes first")
@@ -108,8 +152,7 @@ def test_abandoning_closes_the_run_with_its_reason(desk: Desk, staging: str, int
     assert desk.status()["state"] == "abandoned"
     with pytest.raises(Refused, match="nothing to resume"):
         desk.resume()
-    said = desk.typed("verify", "--env", "staging", "--run", interrupted)
-    assert said.stdout.startswith("whole")
+    assert desk.verified(interrupted) == (EXIT_DONE, "whole")
     assert desk.deploy().exit_code == EXIT_DONE
     assert len(keys(staging)) == 45
 
@@ -118,6 +161,22 @@ def test_a_rollback_of_an_interrupted_run_closes_it(desk: Desk, staging: str, in
     """Going back instead of on: what took effect is walked back, and nothing is left open."""
     answer = desk.rollback(run=interrupted)
     assert answer.exit_code == EXIT_DONE
+    assert len(keys(staging)) == 1
+    assert [each["state"] for each in desk.history()] == ["abandoned", "done"]
+    assert desk.deploy().exit_code == EXIT_DONE
+
+
+def test_a_rollback_that_crashed_before_it_closed_the_run(
+    desk: Desk, staging: str, interrupted: str, stop_at: Stop
+) -> None:
+    """Two runs are open then: resume finishes the way back and closes the other one, and nothing stands in the way."""
+    stop_at("journal:committed", 1)
+    with pytest.raises(Stopped):
+        desk.rollback(run=interrupted)
+    assert value(staging, "select count(*) from orchestrator.run where not closed") == 2
+    answer = desk.resume()
+    assert answer.exit_code == EXIT_DONE
+    assert answer.document["rolls_back"] == interrupted
     assert len(keys(staging)) == 1
     assert [each["state"] for each in desk.history()] == ["abandoned", "done"]
     assert desk.deploy().exit_code == EXIT_DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,18 +13,30 @@ import pytest
 from psycopg.rows import dict_row
 
 from orchestrator.adapters import ledger
-from orchestrator.adapters.postgres import Connection
-from orchestrator.adapters.runs import RunFolder
+from orchestrator.adapters.postgres import Connection, statement
+from orchestrator.adapters.runs import JournalCopy, RunFolder
 from orchestrator.app.runs import Answer
 from orchestrator.core.chain import Examined, examine
 from orchestrator.core.entry import Entry, entry_hash
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED
 from tests.acceptance.desk import Desk, execute
+from tests.acceptance.losses import lose_statements
 
 EDITS = 200
 
+Edit = Callable[[Connection, str, int, random.Random], str]
+
+LEDGER_1 = statement("ledger_1").as_string(None)
+
 REHASH = """
 update orchestrator.event set previous = %(previous)s, hash = %(hash)s where run = %(run)s and seq = %(seq)s
+"""
+
+
+BELOW = """
+insert into orchestrator.event
+select run, %(seq)s, at, actor, 'statement_done', data, previous, hash from orchestrator.event
+where run = %(run)s and seq = %(like)s
 """
 
 
@@ -58,10 +71,12 @@ def change(connection: Connection, run: str, count: int, dice: random.Random) ->
             ("data", "(data::text || ' ')::json"),
             ("data", "'{}'::json"),
             ("at", "at + interval '1 microsecond'"),
+            ("at", "'infinity'"),
             ("actor", "actor || 'x'"),
             ("kind", "kind || 'x'"),
             ("run", "run || 'x'"),
             ("seq", "seq + 10000"),
+            ("seq", "-seq"),
             ("previous", "md5(previous)"),
             ("hash", "md5(hash)"),
         ]
@@ -90,6 +105,13 @@ def insert(connection: Connection, run: str, count: int, dice: random.Random) ->
         (run, seq),
     )
     return f"inserted after {seq}"
+
+
+def insert_below(connection: Connection, run: str, count: int, dice: random.Random) -> str:
+    """Insert one event in front of the first, with a number that no event has: 0, or a negative one."""
+    seq, like = -dice.randint(0, 3), dice.randint(1, count)
+    connection.execute(BELOW, {"seq": seq, "run": run, "like": like})
+    return f"inserted {seq}"
 
 
 def rewrite(connection: Connection, run: str, count: int, dice: random.Random) -> str:
@@ -126,7 +148,7 @@ def test_every_edit_of_a_closed_run_is_found(desk: Desk, staging: str, finished:
     dice = random.Random(20261124)
     run: str = finished.document["run"]
     folder = RunFolder(root=desk.runs, run=run)
-    kinds: list[Callable[[Connection, str, int, random.Random], str]] = [change, change, delete, insert, rewrite, note]
+    kinds: list[Edit] = [change, change, delete, insert, insert_below, rewrite, note]
     with superuser(staging) as connection:
         count = examined(connection, folder).events
         unnoticed = []
@@ -160,19 +182,73 @@ def test_the_first_event_that_was_touched_is_named(
             connection.execute("update orchestrator.event set seq = -(seq + 1) where seq >= 5")
             connection.execute("update orchestrator.event set seq = -seq where seq < 0")
         connection.execute(statement.encode())
-    said = desk.typed("verify", "--env", "staging", "--run", finished.document["run"])
-    assert said.returncode == EXIT_FAILED
-    assert "forged" in said.stdout
-    assert "event 5" in said.stdout
-    assert word in said.stdout
+    told = forged(desk, finished)
+    assert "event 5" in told
+    assert word in told
+
+
+def test_an_event_in_front_of_the_first_is_named(desk: Desk, staging: str, finished: Answer) -> None:
+    """No event has the number 0 or a negative one: what stands there was inserted, whatever it is a copy of."""
+    run: str = finished.document["run"]
+    path = copy(desk, finished)
+    with superuser(staging) as connection:
+        for seq, like in ((0, 1), (0, 5), (-3, 5)):
+            connection.execute(BELOW, {"seq": seq, "run": run, "like": like})
+            told = forged(desk, finished)
+            away = path.rename(path.with_name("away"))
+            for each in (told, forged(desk, finished)):
+                assert f"(event {seq})" in each
+                assert f"event {seq} (statement_done) was inserted" in each
+            away.rename(path)
+            connection.execute("delete from orchestrator.event where seq = %s", (seq,))
+    assert desk.verified(run) == (EXIT_DONE, "whole")
+
+
+def test_a_time_of_no_calendar_is_named(desk: Desk, staging: str, finished: Answer) -> None:
+    """PostgreSQL's time may lie where ours cannot: the event is named, and other tasks read the run all the same."""
+    with superuser(staging) as connection:
+        for moment in ("infinity", "-infinity", "10000-01-01"):
+            connection.execute("update orchestrator.event set at = %s where seq = 5", (moment,))
+            assert "event 5 (step_finished) was changed" in forged(desk, finished)
+            assert desk.status()["state"] == "done"
+
+
+def test_ledger_and_copy_that_parted_on_an_open_run(desk: Desk, staging: str, interrupted: str) -> None:
+    """Both are whole in themselves: the database was set back and another machine went on, which is no forgery."""
+    left = lose_statements(staging, interrupted, 3)
+    execute(
+        staging,
+        "select orchestrator.append(run, 'step_started', '{\"step\":\"plan\"}', token) from orchestrator.lease",
+    )
+    said = desk.typed("verify", "--env", "staging", "--run", interrupted)
+    assert (said.returncode, said.stdout.split()[0]) == (EXIT_FAILED, "rewound")
+    assert f"part ways at event {left + 1}" in said.stdout
+
+
+def test_a_run_of_an_older_ledger_is_whole(desk: Desk, staging: str, finished: Answer) -> None:
+    """Version 1's closing event had neither count nor head: no forgery, neither as it stands nor after the upgrade."""
+    run: str = finished.document["run"]
+    entries = desk.entries(finished)
+    sealed = json.loads(entries[-1].data)
+    last = json.dumps({"reason": sealed["reason"], "state": sealed["state"]}, separators=(",", ":"))
+    execute(staging, "drop schema orchestrator cascade", LEDGER_1)
+    with psycopg.connect(staging, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute("insert into orchestrator.run values (%s, 'staging')", (run,))
+        for each in entries:
+            data = last if each is entries[-1] else each.data
+            connection.execute("select orchestrator.append(%s, %s, %s)", (run, each.kind, data))
+        kept = list(ledger.entries(connection, run))
+    JournalCopy(folder=RunFolder(root=desk.runs, run=run)).rebuild(kept)
+    assert desk.verified(run) == (EXIT_DONE, "whole")
+    assert desk.deploy().exit_code == EXIT_DONE
+    assert desk.verified(run) == (EXIT_DONE, "whole")
 
 
 def test_a_whole_run_is_said_to_be_whole(desk: Desk, finished: Answer) -> None:
     """Database and copy agree to the last event, also for a run that was walked back by another."""
     back = desk.rollback()
     for answer in (finished, back):
-        said = desk.typed("verify", "--env", "staging", "--run", answer.document["run"])
-        assert (said.returncode, said.stdout.split()[0]) == (EXIT_DONE, "whole")
+        assert desk.verified(answer.document["run"]) == (EXIT_DONE, "whole")
 
 
 def test_without_a_copy_the_answer_is_unknown(desk: Desk, finished: Answer) -> None:
@@ -197,8 +273,7 @@ def test_a_database_that_was_set_back_is_rewound_not_forged(desk: Desk, staging:
     """The whole run is gone with the restored database: the copy notices, and the next run puts it on record."""
     run: str = finished.document["run"]
     execute(staging, "drop schema orchestrator cascade")
-    said = desk.typed("verify", "--env", "staging", "--run", run)
-    assert (said.returncode, said.stdout.split()[0]) == (EXIT_FAILED, "rewound")
+    assert desk.verified(run) == (EXIT_FAILED, "rewound")
     (told,) = desk.events(desk.deploy(), "ledger_rewound")
     assert (told["run"], told["after"]) == (run, 0)
     assert desk.events(desk.deploy(), "ledger_rewound") == []
@@ -211,6 +286,13 @@ def test_a_run_without_a_ledger_cannot_be_verified(desk: Desk, staging: str) -> 
         said = desk.typed("verify", "--env", "staging", "--run", name)
         assert said.returncode == EXIT_REFUSED
         assert name in said.stderr
+
+
+def forged(desk: Desk, answer: Answer) -> str:
+    """What the command says about a run that somebody touched."""
+    said = desk.typed("verify", "--env", "staging", "--run", answer.document["run"])
+    assert (said.returncode, said.stdout.split()[0]) == (EXIT_FAILED, "forged")
+    return said.stdout
 
 
 def copy(desk: Desk, answer: Answer) -> Path:
