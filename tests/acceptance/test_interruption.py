@@ -13,6 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from orchestrator.adapters import interruption
+from orchestrator.adapters.interruption import Interruption
 from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, EXIT_REFUSED
 from tests.acceptance.desk import ROOT, Desk, counts, fingerprint, keys, rows
 
@@ -120,6 +122,7 @@ def test_a_second_signal_stops_at_once(desk: Desk, staging: str) -> None:
         writer.rollback()
     assert process.returncode == EXIT_HELD
     assert "stopped at once" in told
+    assert f"invoke resume --env staging --inventory {desk.inventory} --runs {desk.runs}" in told
     no_session(staging)
     assert desk.status()["state"] == "interrupted"
     assert desk.resume().exit_code == EXIT_DONE
@@ -175,6 +178,23 @@ def test_a_hold_from_another_process(desk: Desk, staging: str) -> None:
     assert process.returncode == EXIT_HELD
     assert "too much load" in said
     assert desk.resume().exit_code == EXIT_DONE
+
+
+def test_one_ctrl_c_after_a_hold_is_the_first(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A hold is a request and no signal: Ctrl-C after it lets the statement end, and only the next stops at once."""
+    at_once: list[str] = []
+    monkeypatch.setattr(interruption, "_stop_now", lambda name, _: at_once.append(name))
+    asked = Interruption()
+    with asked.installed():
+        asked.ask("asked to hold by Ayu", cancel=False)
+        signal.raise_signal(signal.SIGINT)
+        assert at_once == []
+        assert "once more stops at once" in capfd.readouterr().err
+        assert asked.reason == "asked to hold by Ayu"
+        signal.raise_signal(signal.SIGTERM)
+    assert at_once == ["SIGTERM"]
 
 
 def test_nobody_to_hold(desk: Desk, staging: str) -> None:
