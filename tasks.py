@@ -376,4 +376,4 @@ def bench(
 def test(c, only=None):
     """Run the suite on servers that it starts itself, two workers at a time."""
     chosen = f"-k {shlex.quote(only)}" if only else ""
-    c.run(f"{sys.executable} -m pytest -n 2 {chosen}", in_stream=False)
+    c.run(f"{sys.executable} -m pytest -n 2 --dist worksteal {chosen}", in_stream=False)

@@ -203,6 +203,7 @@ def report_document(summary: Summary, samples: Samples) -> Document:
         "timeline": [asdict(each) for each in summary.steps],
         "statements": [asdict(each) for each in summary.statements],
         "lock_failures": summary.lock_failures,
+        "blockers": list(summary.blockers),
         "undone": summary.undone,
         "backup": asdict(summary.backup) if summary.backup else None,
         "head": summary.head,

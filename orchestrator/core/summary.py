@@ -61,6 +61,7 @@ class Summary:
     longest_lock_wait_ms: float
     lock_budget_ms: int
     lock_failures: int
+    blockers: tuple[str, ...]
     rolled_back: bool
     rolls_back: str | None
     undone: int
@@ -120,6 +121,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         longest_lock_wait_ms=round(max(_waits(run), default=0.0), 1),
         lock_budget_ms=started.lock_budget_ms,
         lock_failures=len(run.lock_failures),
+        blockers=tuple(_blockers(run)),
         rolled_back=run.rolled_back,
         rolls_back=started.rolls_back,
         undone=len(run.undone),
@@ -138,6 +140,15 @@ def _waits(run: Run) -> Iterator[float]:
     told += [(each.waited_ms, each.blocked_ms) for each in run.undone.values()]
     yield from (bound if waited is None else waited for waited, bound in told)
     yield from (each.waited_ms for each in run.lock_failures)
+
+
+def _blockers(run: Run) -> Iterator[str]:
+    """Who was in the way, each as first seen, and whom the policy ended."""
+    seen: dict[str, str] = {}
+    for each in run.postponed:
+        seen.setdefault(each.blocker.split(" (")[0], f"{each.statement}: {each.blocker}")
+    yield from seen.values()
+    yield from (f"ended by policy.terminate_blockers: {each.blocker}" for each in run.terminated)
 
 
 def version_text(version: int) -> str:
