@@ -99,9 +99,10 @@ def dispatching(
             keeper.end()
 
 
-def carry_out(dispatcher: Dispatcher, statements: tuple[Statement, ...]) -> None:
-    """All of them; a refusal fails the test."""
-    assert dispatcher.carry_out(statements, expected={}, hopeless=lambda _: False) is None
+def carry_out(dispatcher: Dispatcher, statements: tuple[Statement, ...], *, rows: float = 0.0) -> None:
+    """All of them, as if each had to read so many rows; a refusal fails the test."""
+    expected = {each.id: rows for each in statements}
+    assert dispatcher.carry_out(statements, expected=expected, hopeless=lambda _: False) is None
 
 
 def when(journal: RunJournal, wanted: type[Event], act: Callable[[Run], object]) -> None:
@@ -300,8 +301,10 @@ def test_with_nobody_in_the_way(tables: str, tmp_path: Path) -> None:
         told: list[Event] = []
         when(journal, LockAttemptFailed, told.append)  # type: ignore[arg-type]
         when(journal, BlockerTerminated, told.append)  # type: ignore[arg-type]
-        carry_out(dispatcher, statements)
+        carry_out(dispatcher, statements, rows=1e6)
     assert told == []
     assert {each.attempts for each in journal.run.done.values()} == {1}
     assert all(each.waited_ms == 0 for each in journal.run.done.values() if each.id.startswith("add:"))
-    assert {each.way for each in journal.run.done.values() if each.id.startswith("validate:")} <= {"default", "steered"}
+    ways = {each.way for each in journal.run.done.values() if each.id.startswith("validate:")}
+    assert ways <= {"default", "steered", "whole"}
+    assert ways
