@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 
 import psycopg
 
@@ -47,6 +48,8 @@ SMALL_ROWS = 50_000
 """Below this a validation takes some 10 ms in any way, and choosing one a good part of that."""
 
 CANCEL_AGAIN_S = 0.5
+CUT_AFTER_S = 8.0
+"""A lane that does not end for so long after it was cancelled hears nothing: its way to the server is dead."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,8 +155,11 @@ class OnlineExecutor:
         except CannotConnect as error:
             raise LockUnavailable(str(error), sqlstate="", table=str(work.locks[0].table)) from error
 
-    def ended(self, within_s: float | None) -> Iterator[Ended]:
+    def ended(self, within_s: float) -> Iterator[Ended]:
         """What ended in lanes, waited for so long; what took effect is on record and published."""
+        if self.target.server.interruption.cancels:
+            # A statement that was just about to begin has not felt the first cancel.
+            self._open_lanes().cancel()
         for lane in self._open_lanes().ended(within_s):
             yield self._collected(lane)
 
@@ -325,17 +331,23 @@ class OnlineExecutor:
         self._open_lanes().give_back(fresh)
 
     def _end_lanes(self) -> None:
-        """Nothing of ours survives the step: cancel, wait, and publish what was committed all the same."""
-        lanes = self._open_lanes()
-        while lanes.running:
-            lanes.cancel()
+        """Nothing of ours survives the step: cancel, wait, and publish what was committed all the same.
+
+        What was committed and never heard of is found by the next event, which follows it in the chain.
+        """
+        lanes, taken = self._open_lanes(), list[Entry]()
+        for times in count():
+            if not lanes.running:
+                break
+            lanes.cancel(cut_off=times * CANCEL_AGAIN_S >= CUT_AFTER_S)
             for lane in lanes.ended(CANCEL_AGAIN_S):
                 if lane.future.exception() is None:
-                    self.journal.publish(lane.future.result().entry)
+                    taken.append(lane.future.result().entry)
                 lane.connection.close()
         lanes.close()
         self._lanes = None
-        self.journal.settle()
+        for entry in taken:
+            self.journal.publish(entry)
 
     def _recovered(self, error: Exception) -> None:
         """Find the target again after a lost connection; anything else is raised."""

@@ -31,6 +31,7 @@ class Interruption:
     """
 
     reason: str | None = None
+    cancels: bool = False
     resume: str = "invoke resume"
     _heard: int = 0
     _asked: threading.Event = field(default_factory=threading.Event)
@@ -40,6 +41,7 @@ class Interruption:
     def ask(self, reason: str, *, cancel: bool = True) -> None:
         """Stop soon, and say why. The first reason stays."""
         self.reason = self.reason or reason
+        self.cancels = self.cancels or cancel
         self._asked.set()
         if cancel:
             # In a thread of its own: a signal's handler must not wait for the network.

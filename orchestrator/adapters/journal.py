@@ -64,11 +64,6 @@ class RunJournal:
         """Make a committed entry known, and those that waited for it."""
         self._tell_all(self._opened().publish(entry))
 
-    def settle(self) -> None:
-        """When nothing is at work any more: what was committed and never heard of becomes known."""
-        if self.ledger:
-            self._tell_all(self.ledger.settle())
-
     def overtaken(self, error: psycopg.Error) -> JournalLost | None:
         """What it means for this run when the ledger refused an event; None when it is something else."""
         return self._opened().overtaken(error)

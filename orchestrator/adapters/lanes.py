@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from orchestrator.adapters.interruption import CANCEL_WITHIN_S
+from orchestrator.adapters.interruption import CANCEL_WITHIN_S, cut
 from orchestrator.adapters.postgres import Connection, pid_of
 from orchestrator.adapters.target import Target
 from orchestrator.core.entry import Entry
@@ -60,7 +60,7 @@ class Lanes:
         connection = self._idle.pop() if self._idle else self.target.server.connect(self.step)
         self._busy.append(Lane(connection=connection, work=work, future=self._pool.submit(act, connection)))
 
-    def ended(self, within_s: float | None) -> Iterator[Lane]:
+    def ended(self, within_s: float) -> Iterator[Lane]:
         """The lanes whose work ended, waited for so long; the caller reads the results and gives connections back."""
         if not self._busy:
             return
@@ -70,9 +70,12 @@ class Lanes:
                 self._busy.remove(lane)
                 yield lane
 
-    def cancel(self) -> None:
-        """Cancel what is at work; a statement that has not begun yet is caught by the next call."""
+    def cancel(self, *, cut_off: bool = False) -> None:
+        """Cancel what is at work, or cut its way; a statement that has not begun yet is caught by the next call."""
         for lane in self._busy:
+            if cut_off:
+                cut(lane.connection)
+                continue
             with suppress(psycopg.Error):
                 lane.connection.cancel_safe(timeout=CANCEL_WITHIN_S)
 

@@ -164,7 +164,7 @@ class Executor(Protocol):
         Raises LockUnavailable when there is no connection for it now.
         """
 
-    def ended(self, within_s: float | None) -> Iterable[Ended]:
+    def ended(self, within_s: float) -> Iterable[Ended]:
         """What has ended since, waited for so long."""
 
     def pause(self, seconds: float) -> None:

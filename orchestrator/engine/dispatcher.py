@@ -183,7 +183,7 @@ class Dispatcher:
     def _finish(self) -> None:
         """Begin nothing more, and wait for what is at work."""
         while self.executor.running:
-            for _ in self.executor.ended(None):
+            for _ in self.executor.ended(HEED_EVERY_S):
                 pass
 
     def _waited(
