@@ -5,29 +5,26 @@ Each commits its effect with its record. When to try what, and again, is the dis
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
 import psycopg
 
 from orchestrator.adapters import blockers
-from orchestrator.adapters.attempt import AUTOVACUUM_GIVES_WAY_MS, Attempt, AttemptFailed
-from orchestrator.adapters.condition import HARMLESS, vacuum, way
-from orchestrator.adapters.interruption import within
+from orchestrator.adapters.attempts import Attempts
 from orchestrator.adapters.journal import RunJournal
-from orchestrator.adapters.lanes import Lane, Lanes, Taken
-from orchestrator.adapters.meaning import meaning
+from orchestrator.adapters.lanes import Lane, Lanes
 from orchestrator.adapters.postgres import Connection, is_lost, pid_of, plain_line
 from orchestrator.adapters.preparation import keep_dumps_out, prepare
 from orchestrator.adapters.spare import SpareCores
-from orchestrator.adapters.target import ANSWER_WITHIN_S, Target
-from orchestrator.adapters.watchdog import Watch, Watchdog
+from orchestrator.adapters.target import Target
+from orchestrator.adapters.validations import Validations
+from orchestrator.adapters.watchdog import Watchdog
 from orchestrator.core.catalog import TableName
 from orchestrator.core.entry import Entry
 from orchestrator.core.holders import Holder
-from orchestrator.core.journal import Event
 from orchestrator.core.locks import Lock, LockOrder
 from orchestrator.core.outcome import (
     CannotConnect,
@@ -38,7 +35,6 @@ from orchestrator.core.outcome import (
 )
 from orchestrator.core.ports import Ended
 from orchestrator.core.transaction import Transaction
-from orchestrator.core.validation import SETTINGS, Choice, Pace
 
 WAY_BACK = "rollback"
 ENDING_MS = 3000
@@ -66,10 +62,13 @@ class OnlineExecutor:
     _lanes: Lanes | None = None
     _watchdog: Watchdog | None = None
     _spare: SpareCores = field(default_factory=SpareCores)
-    _pace: Pace = field(default_factory=Pace)
-    _oids: dict[TableName, int] = field(default_factory=dict)
-    _vacuumed: set[TableName] = field(default_factory=set)
-    _deadlock_timeout_ms: int = 1000
+    _attempts: Attempts = field(init=False)
+    _validations: Validations = field(init=False)
+
+    def __post_init__(self) -> None:
+        """What is learned on the way lasts as long as this."""
+        self._attempts = Attempts(target=self.target, journal=self.journal, order=self.order)
+        self._validations = Validations(attempts=self._attempts, interruption=self.target.server.interruption)
 
     @contextmanager
     def opened(self, step: str) -> Iterator[None]:
@@ -81,6 +80,7 @@ class OnlineExecutor:
         self._connection = self.target.server.connect(step)
         self._lanes = Lanes(target=self.target, step=step)
         self._watchdog = Watchdog(server=self.target.server, budget_ms=self.budget_ms)
+        self._attempts.watchdog = self._watchdog
         try:
             with self._watchdog.awake():
                 try:
@@ -104,7 +104,7 @@ class OnlineExecutor:
             try:
                 self.journal.heed(self._open_connection())
             except psycopg.Error as error:
-                self._recovered(self._meaning(error, work))
+                self._recovered(self._attempts.meaning(error, work))
         if interruption.reason is not None:
             message = f"{interruption.reason}; what took effect is on record, {work.id} was not begun"
             raise HeldBack(message)
@@ -118,7 +118,7 @@ class OnlineExecutor:
         connection = self._open_connection()
         try:
             ours = [pid_of(connection), *self._open_lanes().pids]
-            found, written = blockers.holders(connection, self._known(connection, tables), ours)
+            found, written = blockers.holders(connection, self._attempts.known(connection, tables), ours)
         except psycopg.Error as error:
             if is_lost(error):
                 self._recovered(ConnectionLost(plain_line(error)))
@@ -138,7 +138,7 @@ class OnlineExecutor:
         gentle = tuple(Lock(table=each, mode="SHARE UPDATE EXCLUSIVE") for each in vacuumed)
         event = work.event(attempts=attempts)
         try:
-            entry = self._attempt(self._open_connection(), work, event, waited_ms=waited_ms, gentle=gentle)
+            entry = self._attempts.carry_out(self._open_connection(), work, event, waited_ms=waited_ms, gentle=gentle)
         except ConnectionLost as error:
             self._recovered(error)
         else:
@@ -150,8 +150,9 @@ class OnlineExecutor:
         For a small table any way is as good as the other. Raises LockUnavailable when there is no connection now.
         """
         steers = work.kind == "validate" and rows >= SMALL_ROWS
+        chosen = keys if steers else 0
         try:
-            self._open_lanes().begin(work, lambda each: self._long(each, work, attempts, keys if steers else 0))
+            self._open_lanes().begin(work, lambda each: self._validations.carry_out(each, work, attempts, chosen))
         except CannotConnect as error:
             raise LockUnavailable(str(error), sqlstate="", table=str(work.locks[0].table)) from error
 
@@ -218,92 +219,6 @@ class OnlineExecutor:
         """Whether somebody waits for a table that is being validated."""
         return self._watchdog is not None and self._watchdog.crowded
 
-    def _attempt(
-        self,
-        connection: Connection,
-        work: Transaction,
-        event: Event,
-        *,
-        waited_ms: float = 0.0,
-        gentle: tuple[Lock, ...] = (),
-        settings: Mapping[str, str] | None = None,
-    ) -> Entry:
-        """One transaction on this connection. Raises what `_explained` makes of a failure."""
-        locks = self.order.arrange(work.locks)
-        patience_ms = self._deadlock_timeout_ms + AUTOVACUUM_GIVES_WAY_MS
-        watched: Watch | None = None
-        try:
-            tables = self._known(connection, [lock.table for lock in work.locks])
-            attempt = Attempt(
-                connection=connection,
-                work=work,
-                locks=locks,
-                record=lambda each: self.journal.submit(
-                    each, event, tables=tables if work.short else [], waited_ms=waited_ms, short=work.short
-                ),
-                gentle=gentle,
-                patience_ms=patience_ms,
-                settings=settings or {},
-            )
-            seconds = ANSWER_WITHIN_S + (work.statement_timeout_ms + patience_ms * len(gentle)) / 1000
-            with (
-                self.target.server.interruption.cancelling(connection)
-                if not work.short
-                else within(connection, seconds),
-                self._watching(connection, work) as watched,
-            ):
-                row = attempt.carry_out()
-        except AttemptFailed as failure:
-            if failure.refused is not None and failure.refused in locks[1:]:
-                self.order.flip(locks, locks.index(failure.refused))
-            raise self._meaning(failure.error, work, watched) from failure
-        except psycopg.Error as error:
-            raise self._meaning(error, work) from error
-        return Entry(**row)
-
-    @contextmanager
-    def _watching(self, connection: Connection, work: Transaction) -> Iterator[Watch | None]:
-        """Under the watchdog's eyes; a long one is in the way only where it is alone."""
-        if self._watchdog is None or not work.locks:
-            yield None
-            return
-        alone = work.locks if work.short else [lock for lock in work.locks if lock.mode != "ROW SHARE"]
-        tables = self._known(connection, [lock.table for lock in alone])
-        with self._watchdog.watching(pid_of(connection), tables, short=work.short) as watch:
-            yield watch
-
-    def _long(self, connection: Connection, work: Transaction, attempts: int, keys: int) -> Taken:
-        """In a lane's thread: choose the way, vacuum where that pays, validate. Touches nothing that others share."""
-        if self.target.server.interruption.reason is not None:
-            message = f"{self.target.server.interruption.reason}; {work.id} was not begun"
-            raise HeldBack(message)
-        notes: tuple[Event, ...] = ()
-        choice: Choice | None = None
-        try:
-            if keys:
-                choice, notes = self._way(connection, work, keys)
-        except psycopg.Error as error:
-            raise self._meaning(error, work) from error
-        predicted = round(choice.predicted_ms * self._pace.factor, 1) if choice else None
-        event = work.event(attempts=attempts, way=choice.way if choice else "", predicted_ms=predicted)
-        entry = self._attempt(connection, work, event, settings=SETTINGS[choice.way] if choice else None)
-        return Taken(entry=entry, notes=notes)
-
-    def _way(self, connection: Connection, work: Transaction, keys: int) -> tuple[Choice | None, tuple[Event, ...]]:
-        """The way for one key, after the vacuum that it asks for. Raises psycopg.Error."""
-        table = work.locks[0].table
-        oid = self._known(connection, [table])[0]
-        choice, seen = way(connection, oid, work.constraint, keys=keys, may_vacuum=table not in self._vacuumed)
-        if choice is None or seen is None or not choice.vacuum:
-            return choice, ()
-        self._vacuumed.add(table)
-        notes: tuple[Event, ...] = ()
-        interruption = self.target.server.interruption
-        # It is only to save time: without it the planner's own way is as good.
-        with suppress(*HARMLESS), interruption.cancelling(connection), self._watching(connection, work):
-            notes = (vacuum(connection, table, seen.child),)
-        return way(connection, oid, work.constraint, keys=keys, may_vacuum=False)[0], notes
-
     def _collected(self, lane: Lane) -> Ended:
         """Read a lane's result, in the main thread: publish, or find out what became of it."""
         lanes = self._open_lanes()
@@ -319,9 +234,7 @@ class OnlineExecutor:
         self.journal.publish(taken.entry)
         for note in taken.notes:
             self.journal.record(note)
-        done = self.journal.run.done.get(lane.work.id)
-        if done is not None and done.predicted_ms:
-            self._pace.learn(done.predicted_ms / self._pace.factor, done.duration_ms)
+        self._validations.learn(self.journal.run.done.get(lane.work.id))
         return Ended(work=lane.work)
 
     def _lane_lost(self, lane: Lane, reason: str) -> None:
@@ -360,7 +273,7 @@ class OnlineExecutor:
         for _ in range(RECONNECTIONS):
             former = self._connection
             self._connection, _ = self.target.again(self._step, former=former, reason=reason)
-            self._oids.clear()
+            self._attempts.forget()
             self.journal.recover(reason)
             try:
                 self._prepare(self._connection, patience_ms=ENDING_MS)
@@ -373,21 +286,9 @@ class OnlineExecutor:
 
     def _prepare(self, connection: Connection, *, patience_ms: int = 1) -> None:
         """Raises HeldBack when another runner, or a dump of ours, is at work, and ConnectionLost."""
-        self._deadlock_timeout_ms = prepare(connection, budget_ms=self.budget_ms, patience_ms=patience_ms)
+        self._attempts.deadlock_timeout_ms = prepare(connection, budget_ms=self.budget_ms, patience_ms=patience_ms)
         if self._step == WAY_BACK:
             keep_dumps_out(connection, self.target.server.interruption, within_s=self.give_up_after_s)
-
-    def _meaning(self, error: psycopg.Error, work: Transaction, watch: Watch | None = None) -> Exception:
-        """What an error means for this transaction."""
-        reason = self.target.server.interruption.reason
-        return self.journal.overtaken(error) or meaning(error, work, watch, stopping=reason)
-
-    def _known(self, connection: Connection, tables: Collection[TableName]) -> list[int]:
-        """The object identifiers of tables, looked up once. Raises psycopg.Error."""
-        missing = [each for each in tables if each not in self._oids]
-        if missing:
-            self._oids |= blockers.oids(connection, missing)
-        return [self._oids[each] for each in tables if each in self._oids]
 
     def _open_connection(self) -> Connection:
         if self._connection is None:
