@@ -7,14 +7,17 @@ every lock, before we hear of it. Source of the last: AbortTransaction in Postgr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
-from psycopg import sql
-from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow
+from psycopg import generators, sql
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 
 from orchestrator.adapters import points
 from orchestrator.adapters.ddl import lock_table
@@ -22,7 +25,6 @@ from orchestrator.adapters.postgres import Connection
 from orchestrator.core.locks import SECOND_LOCK_MS, Lock
 from orchestrator.core.transaction import Transaction
 
-Cursor = psycopg.Cursor[DictRow]
 Settings = Mapping[str, str]
 
 AUTOVACUUM_GIVES_WAY_MS = 500
@@ -56,7 +58,7 @@ class AttemptFailed(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One transaction on one connection. `locks` are asked for in this order.
+    """One transaction on one connection. `locks` are asked for in this order, `record` is the SQL that writes it down.
 
     `gentle` are locks behind which no writer waits, asked for first and patiently: an autovacuum on these tables gives
     way to them after deadlock_timeout (`patience_ms`). `settings` hold for this transaction only.
@@ -65,71 +67,90 @@ class Attempt:
     connection: Connection
     work: Transaction
     locks: tuple[Lock, ...]
-    record: Callable[[Connection], Cursor]
+    record: bytes
     gentle: tuple[Lock, ...] = ()
     patience_ms: int = 0
     settings: Settings = field(default_factory=dict)
-    _sent: list[tuple[Cursor, Lock | None]] = field(init=False, default_factory=list)
+    _piece: list[tuple[bytes, Lock | None]] = field(init=False, default_factory=list)
 
-    def carry_out(self) -> DictRow:
+    def carry_out(self) -> dict[str, Any]:
         """The record as the server wrote it. Raises AttemptFailed; then nothing of it was kept and no lock is held."""
+        self._compose()
         points.reached("effect:begin")
         try:
-            with self.connection.pipeline():
-                written = self._send_all()
-            row = written.fetchone()
-        except psycopg.Error as error:
-            refused = next((lock for cursor, lock in self._sent if cursor.pgresult is None), None)
+            written = self._exchange()
+        except psycopg.Error:
             self._leave()
-            raise AttemptFailed(error, refused) from error
+            raise
         points.reached("effect:committed")
-        return row or {}
+        return _row(self.connection, written[-2])
 
-    def _send_all(self) -> Cursor:
+    def _exchange(self) -> list[PGresult]:
+        """Send the piece and wait for all answers. As one simple query: the server has all of it before it begins.
+
+        In a pipeline each part would go on its own, and a way that dies between two of them would leave locks behind
+        that no timeout of the server ends. Raises AttemptFailed, psycopg.OperationalError.
+        """
+        connection = self.connection
+        with connection.lock:
+            connection.pgconn.send_query(b";\n".join(text for text, _ in self._piece))
+            results: list[PGresult] = connection.wait(generators.execute(connection.pgconn))
+        for result, (_, lock) in zip(results, self._piece, strict=False):
+            if result.status == ExecStatus.FATAL_ERROR:
+                error = error_from_result(result, encoding="utf-8")
+                self._leave()
+                raise AttemptFailed(error, lock) from error
+        return results
+
+    def _compose(self) -> None:
         work = self.work
-        self._send(sql.SQL("begin"))
+        self._add(sql.SQL("begin"))
         for lock in self.gentle:
             self._configure({"lock_timeout": str(self.patience_ms), "statement_timeout": "0"})
-            self._send(lock_table(lock), lock)
+            self._add(lock_table(lock), lock)
         first = max(1, work.lock_timeout_ms - 1) if work.short else work.lock_timeout_ms
-        self._send(BEGIN.format(lock=sql.Literal(str(first)), statement=sql.Literal(str(work.statement_timeout_ms))))
+        self._add(BEGIN.format(lock=sql.Literal(str(first)), statement=sql.Literal(str(work.statement_timeout_ms))))
         if self.settings:
             self._configure(self.settings)
         for position, lock in enumerate(self.locks if work.short else ()):
             if position:
                 self._bound(SECOND_LOCK_MS)
-            self._send(lock_table(lock), lock)
+            self._add(lock_table(lock), lock)
         for text in work.statements:
             if work.short:
                 self._bound(work.lock_timeout_ms)
-            self._send(text.encode())
+            self._add(text.encode())
         if work.short:
             self._bound(work.lock_timeout_ms)
         else:
             self._configure({"lock_timeout": str(RECORD_WITHIN_MS)})
-        written = self.record(self.connection)
-        self._sent.append((written, None))
-        self._send(sql.SQL("commit"))
-        return written
+        self._add(self.record)
+        self._add(sql.SQL("commit"))
 
-    def _send(self, query: sql.Composable | bytes, lock: Lock | None = None) -> None:
-        text = query if isinstance(query, bytes) else query.as_string(None).encode()
-        # Never prepared: of a piece that fails the driver would believe that it was.
-        self._sent.append((self.connection.execute(text, prepare=False), lock))
+    def _add(self, query: sql.Composable | bytes, lock: Lock | None = None) -> None:
+        self._piece.append((query if isinstance(query, bytes) else query.as_string(self.connection).encode(), lock))
 
     def _bound(self, most_ms: int) -> None:
         """What is left of the budget bounds what comes next; a further lock gets less than the first."""
-        self._send(LEFT.format(most=sql.Literal(most_ms), budget=sql.Literal(self.work.lock_timeout_ms)))
+        self._add(LEFT.format(most=sql.Literal(most_ms), budget=sql.Literal(self.work.lock_timeout_ms)))
 
     def _configure(self, settings: Settings) -> None:
         calls = (
             sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
             for name, value in settings.items()
         )
-        self._send(sql.SQL("select {}").format(sql.SQL(", ").join(calls)))
+        self._add(sql.SQL("select {}").format(sql.SQL(", ").join(calls)))
 
     def _leave(self) -> None:
         """Leave the failed transaction; its locks are gone already."""
         with suppress(psycopg.Error):
             if self.connection.info.transaction_status in {TransactionStatus.INERROR, TransactionStatus.INTRANS}:
                 self.connection.execute("rollback")
+
+
+def _row(connection: Connection, result: PGresult) -> dict[str, Any]:
+    """The only row of an answer, by the names of its columns."""
+    values = Transformer(connection)
+    values.set_pgresult(result)
+    names = [(result.fname(number) or b"").decode() for number in range(result.nfields)]
+    return dict(zip(names, values.load_row(0, tuple), strict=True))

@@ -20,6 +20,7 @@ from orchestrator.core.catalog import TableName
 from orchestrator.core.entry import Entry
 from orchestrator.core.journal import Event
 from orchestrator.core.locks import Lock, LockOrder
+from orchestrator.core.outcome import HeldBack
 from orchestrator.core.transaction import Transaction
 
 
@@ -56,9 +57,7 @@ class Attempts:
                 connection=connection,
                 work=work,
                 locks=locks,
-                record=lambda each: self.journal.submit(
-                    each, event, tables=tables, waited_ms=waited_ms, short=work.short
-                ),
+                record=self.journal.appending(connection, event, tables=tables, waited_ms=waited_ms, short=work.short),
                 gentle=gentle,
                 patience_ms=patience_ms,
                 settings=settings or {},
@@ -68,24 +67,28 @@ class Attempts:
                 within(connection, seconds) if work.short else interruption.cancelling(connection),
                 self.watching(connection, work) as watched,
             ):
+                if interruption.cancels and not work.short:
+                    # Asked between our last look and now, when there was nothing to cancel yet.
+                    message = f"{interruption.reason}; {work.id} was not begun"
+                    raise HeldBack(message)
                 row = attempt.carry_out()
         except AttemptFailed as failure:
             if failure.refused is not None and failure.refused in locks[1:]:
                 self.order.flip(locks, locks.index(failure.refused))
-            raise self.meaning(failure.error, work, watched) from failure
+            raise self.meaning(failure.error, work, watched, failure.refused) from failure
         except psycopg.Error as error:
             raise self.meaning(error, work) from error
         return Entry(**row)
 
     @contextmanager
     def watching(self, connection: Connection, work: Transaction) -> Iterator[Watch | None]:
-        """Under the watchdog's eyes; a long one is in the way only where it is alone."""
-        if self.watchdog is None or not work.locks:
+        """Under the watchdog's eyes."""
+        if self.watchdog is None:
             yield None
             return
-        alone = work.locks if work.short else [lock for lock in work.locks if lock.mode != "ROW SHARE"]
-        tables = self.known(connection, [lock.table for lock in alone])
-        with self.watchdog.watching(pid_of(connection), tables, short=work.short) as watch:
+        tables = self.known(connection, [lock.table for lock in work.locks])
+        held = dict(zip(tables, (lock.mode for lock in work.locks), strict=False))
+        with self.watchdog.watching(pid_of(connection), held, short=work.short) as watch:
             yield watch
 
     def known(self, connection: Connection, tables: Collection[TableName]) -> list[int]:
@@ -97,9 +100,11 @@ class Attempts:
 
     def forget(self) -> None:
         """After a lost connection: look everything up anew."""
-        self._oids.clear()
+        self._oids = {}
 
-    def meaning(self, error: psycopg.Error, work: Transaction, watch: Watch | None = None) -> Exception:
+    def meaning(
+        self, error: psycopg.Error, work: Transaction, watch: Watch | None = None, refused: Lock | None = None
+    ) -> Exception:
         """What an error means for this transaction."""
         reason = self.target.server.interruption.reason
-        return self.journal.overtaken(error) or meaning(error, work, watch, stopping=reason)
+        return self.journal.overtaken(error) or meaning(error, work, watch, refused=refused, stopping=reason)

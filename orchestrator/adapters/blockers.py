@@ -14,6 +14,9 @@ MODES: Mapping[str, Mode] = {f"{mode.title().replace(' ', '')}Lock": mode for mo
 """The modes as pg_locks spells them."""
 
 
+SEEN = ("pid", "role", "application", "state", "backend", "age_ms", "query", "transaction")
+
+
 def oids(connection: Connection, tables: Iterable[TableName]) -> dict[TableName, int]:
     """The object identifiers of tables; one that does not exist is left out. Raises psycopg.Error."""
     wanted = tuple(tables)
@@ -39,7 +42,7 @@ def holders(
         Holder(
             table=TableName(schema=row["schema"], name=row["name"]),
             mode=MODES[row["mode"]],
-            **{name: row[name] for name in ("pid", "role", "application", "state", "backend", "age_ms", "query")},
+            **{name: row[name] for name in SEEN},
         )
         for row in rows
     )

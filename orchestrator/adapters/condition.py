@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from orchestrator.adapters.ddl import qualified
@@ -15,9 +14,6 @@ from orchestrator.adapters.postgres import Connection, statement
 from orchestrator.core.catalog import TableName
 from orchestrator.core.journal import TableVacuumed
 from orchestrator.core.validation import Choice, Condition, choose
-
-HARMLESS = (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled, psycopg.errors.InsufficientPrivilege)
-"""Why a vacuum may not come about, which changes nothing but the time."""
 
 OLD_SNAPSHOT_S = 5.0
 """A snapshot that is older keeps a vacuum from doing any good to what changed since."""

@@ -168,21 +168,18 @@ class OnlineExecutor:
         """Wait, but not beyond the moment when somebody asks to stop."""
         self.target.server.interruption.wait(seconds)
 
-    def terminate(self, holder: Holder) -> bool:
-        """End a session; whether it is gone."""
+    def terminate(self, holder: Holder) -> str:
+        """End a session; why that was not possible, empty when it was told to end."""
         if holder.pid is None:
-            return False
+            return "a prepared transaction has no session"
         try:
-            row = (
-                self._open_connection()
-                .execute("select pg_terminate_backend(%s, %s) as gone", (holder.pid, TERMINATED_WITHIN_MS))
-                .fetchone()
-            )
+            query = "select pg_terminate_backend(%s, %s)"
+            self._open_connection().execute(query, (holder.pid, TERMINATED_WITHIN_MS))
         except psycopg.Error as error:
             if is_lost(error):
                 self._recovered(ConnectionLost(plain_line(error)))
-            return False
-        return bool(row and row["gone"])
+            return plain_line(error)
+        return ""
 
     def lag_s(self) -> float:
         """How far the slowest replica is behind, in seconds; 0 where there is none or it is hidden from us."""
@@ -249,16 +246,18 @@ class OnlineExecutor:
         What was committed and never heard of is found by the next event, which follows it in the chain.
         """
         lanes, taken = self._open_lanes(), list[Entry]()
-        for times in count():
-            if not lanes.running:
-                break
-            lanes.cancel(cut_off=times * CANCEL_AGAIN_S >= CUT_AFTER_S)
-            for lane in lanes.ended(CANCEL_AGAIN_S):
-                if lane.future.exception() is None:
-                    taken.append(lane.future.result().entry)
-                lane.connection.close()
-        lanes.close()
-        self._lanes = None
+        try:
+            for times in count():
+                if not lanes.running:
+                    break
+                lanes.cancel(cut_off=times * CANCEL_AGAIN_S >= CUT_AFTER_S)
+                for lane in lanes.ended(CANCEL_AGAIN_S):
+                    if lane.future.exception() is None:
+                        taken.append(lane.future.result().entry)
+                    lane.connection.close()
+        finally:
+            lanes.close()
+            self._lanes = None
         for entry in taken:
             self.journal.publish(entry)
 

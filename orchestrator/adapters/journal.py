@@ -9,7 +9,7 @@ import psycopg
 
 from orchestrator.adapters import events
 from orchestrator.adapters.interruption import Interruption
-from orchestrator.adapters.ledger_journal import Cursor, LedgerJournal
+from orchestrator.adapters.ledger_journal import LedgerJournal
 from orchestrator.adapters.postgres import Connection, plain_line
 from orchestrator.adapters.runs import FileJournal
 from orchestrator.adapters.target import Target
@@ -51,14 +51,14 @@ class RunJournal:
         else:
             self._tell(self.file.close(state, reason))
 
-    def submit(
+    def appending(
         self, connection: Connection, event: Event, *, tables: Sequence[int], waited_ms: float, short: bool
-    ) -> Cursor:
-        """Append one event inside the transaction of its effect, from whatever thread; `publish` it after the commit.
+    ) -> bytes:
+        """The SQL that appends one event inside the transaction of its effect; `publish` it after the commit.
 
         The server fills in how long it took and, where `short`, the longest that anybody waited for `tables`.
         """
-        return self._opened().submit(connection, event, tables=tables, waited_ms=waited_ms, short=short)
+        return self._opened().appending(connection, event, tables=tables, waited_ms=waited_ms, short=short)
 
     def publish(self, entry: Entry) -> None:
         """Make a committed entry known, and those that waited for it."""

@@ -13,7 +13,7 @@ import psycopg
 from orchestrator.adapters import ledger, points
 from orchestrator.adapters.interruption import within
 from orchestrator.adapters.pooler import pooled
-from orchestrator.adapters.postgres import Connection, Server, is_lost, plainly
+from orchestrator.adapters.postgres import Connection, Server, is_lost, logged_in, plainly
 from orchestrator.adapters.processes import gone, this_process
 from orchestrator.core.lease import HEARTBEAT_S, LEASE_S, Lease, Owner, free
 from orchestrator.core.outcome import OrchestratorError, Refused
@@ -182,11 +182,12 @@ def _end_sessions(connection: Connection, run: str) -> str | None:
     """End what a dead process of ours left on the server, then take the session lock; who still has it otherwise."""
     deadline = time.monotonic() + ENDED_WITHIN_S
     while True:
-        connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where application_name like %s and usename = session_user and pid <> pg_backend_pid()",
-            (f"orchestrator/{run}/%",),
-        )
+        with logged_in(connection):
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where application_name like %s and usename = session_user and pid <> pg_backend_pid()",
+                (f"orchestrator/{run}/%",),
+            )
         holder = ledger.take_run_lock(connection)
         if holder is None or time.monotonic() > deadline:
             return holder

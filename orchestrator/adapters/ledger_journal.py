@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psycopg
-from psycopg.rows import DictRow
 
 from orchestrator.adapters import events, ledger, points
 from orchestrator.adapters.interruption import within
@@ -28,8 +27,6 @@ from orchestrator.core.outcome import (
     TargetLost,
 )
 from orchestrator.core.run import Run
-
-Cursor = psycopg.Cursor[DictRow]
 
 TRIES = 5
 """How often something is tried again at once when only the connection broke."""
@@ -150,20 +147,20 @@ class LedgerJournal:
             raise self.overtaken(error) or error from error
         return Entry(**(row or {}))
 
-    def submit(
+    def appending(
         self, connection: Connection, event: Event, *, tables: Sequence[int], waited_ms: float, short: bool
-    ) -> Cursor:
-        """Append one event inside the caller's transaction, which is sent in one piece; the answer comes with the rest.
+    ) -> bytes:
+        """The SQL that appends one event inside the caller's transaction; `publish` the entry after the commit.
 
         The server fills in how long it took and, where `short`, who waited for `tables`. Touches nothing of ours, so
-        that any thread may call it; `publish` the entry after the commit.
+        that any thread may call it.
         """
         kind, data = events.encode(event)
         values = {"run": self.run.id, "kind": kind, "data": data, "token": self.token}
-        if not short:
-            return connection.execute(statement("append_long"), values, prepare=False)
-        values |= {"tables": list(tables), "waited": round(waited_ms, 3), "database": self.database}
-        return connection.execute(statement("append_short"), values, prepare=False)
+        if short:
+            values |= {"tables": list(tables), "waited": round(waited_ms, 3), "database": self.database}
+        query = statement("append_short" if short else "append_long")
+        return psycopg.ClientCursor(connection).mogrify(query, values).encode()
 
     def publish(self, entry: Entry) -> tuple[Entry, ...]:
         """Copy a committed entry to disk and into the run that we show; gives back what became known by that.

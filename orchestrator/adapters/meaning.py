@@ -6,6 +6,7 @@ import psycopg
 
 from orchestrator.adapters.postgres import is_lost, is_mendable, plain_line
 from orchestrator.adapters.watchdog import Watch
+from orchestrator.core.locks import Lock
 from orchestrator.core.outcome import ConnectionLost, HeldBack, LockUnavailable, OrchestratorError, StatementRejected
 from orchestrator.core.transaction import Transaction
 
@@ -17,15 +18,21 @@ CANCELLED = "57014"
 
 
 def meaning(
-    error: psycopg.Error, work: Transaction, watch: Watch | None = None, *, stopping: str | None = None
+    error: psycopg.Error,
+    work: Transaction,
+    watch: Watch | None = None,
+    *,
+    refused: Lock | None = None,
+    stopping: str | None = None,
 ) -> OrchestratorError:
-    """The error of ours that says it. `stopping` is why the run was asked to stop, if it was."""
+    """The error of ours that says it. `refused` is the lock that was asked for, `stopping` why the run should stop."""
     code = error.sqlstate or ""
     if is_lost(error):
         return ConnectionLost(f"{work.id}: connection lost ({plain_line(error)})")
-    ours = code == CANCELLED and ("statement timeout" in str(error) or (watch is not None and watch.cancelled))
+    # Only a timeout of ours or the watchdog cancels what is short; the server's words may be in any language.
+    ours = code == CANCELLED and (work.short or (watch is not None and watch.cancelled))
     if code in LOCK_ERRORS or ours:
-        table = ", ".join(str(lock.table) for lock in work.locks)
+        table = str(refused.table) if refused else ", ".join(str(lock.table) for lock in work.locks)
         waited = watch.longest_ms if watch else 0.0
         return LockUnavailable(plain_line(error), sqlstate=code, table=table, waited_ms=round(waited, 3))
     if code == CANCELLED:

@@ -205,6 +205,20 @@ def pid_of(connection: Connection) -> int:
     return _pids.get(connection) or connection.info.backend_pid
 
 
+@contextmanager
+def logged_in(connection: Connection) -> Iterator[None]:
+    """As the role that logged in, which may end its own sessions; the role of `database.role` may not.
+
+    Raises psycopg.Error.
+    """
+    connection.execute("set role none")
+    try:
+        yield
+    finally:
+        with suppress(psycopg.OperationalError):
+            connection.execute("reset role")
+
+
 def _notice_our_end(connection: Connection) -> None:
     """Let a long statement end soon after we are gone. Since 14; a server on an unfit system refuses the setting."""
     with suppress(psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):

@@ -11,7 +11,7 @@ import psycopg
 
 from orchestrator.adapters.identity import identify
 from orchestrator.adapters.interruption import within
-from orchestrator.adapters.postgres import Connection, Server, pid_of, plain_line
+from orchestrator.adapters.postgres import Connection, Server, logged_in, pid_of, plain_line
 from orchestrator.core.backoff import full_jitter
 from orchestrator.core.journal import Identity
 from orchestrator.core.outcome import CannotConnect, TargetChanged, TargetLost
@@ -90,12 +90,13 @@ class Target:
 
         Raises CannotConnect when it does not go.
         """
-        row = connection.execute(
-            "select pg_terminate_backend(pid, %s) as gone from pg_stat_activity"
-            " where pid = %s and pid <> pg_backend_pid() and usename = session_user"
-            " and application_name = current_setting('application_name')",
-            (GONE_WITHIN_MS, pid),
-        ).fetchone()
+        with logged_in(connection):
+            row = connection.execute(
+                "select pg_terminate_backend(pid, %s) as gone from pg_stat_activity"
+                " where pid = %s and pid <> pg_backend_pid() and usename = session_user"
+                " and application_name = current_setting('application_name')",
+                (GONE_WITHIN_MS, pid),
+            ).fetchone()
         if row and not row["gone"]:
             connection.close()
             message = f"{self.server.place}: our former session {pid} does not end"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psycopg
 
 from orchestrator.adapters.attempts import Attempts
-from orchestrator.adapters.condition import HARMLESS, vacuum, way
+from orchestrator.adapters.condition import vacuum, way
 from orchestrator.adapters.interruption import Interruption
 from orchestrator.adapters.lanes import Taken
-from orchestrator.adapters.postgres import Connection
+from orchestrator.adapters.postgres import Connection, is_lost
 from orchestrator.core.catalog import TableName
 from orchestrator.core.journal import Event, StatementDone
 from orchestrator.core.outcome import HeldBack
@@ -62,11 +61,11 @@ class Validations:
             return choice, ()
         self._vacuumed.add(table)
         notes: tuple[Event, ...] = ()
-        # It is only to save time: without it another way is as good.
-        with (
-            suppress(*HARMLESS),
-            self.interruption.cancelling(connection),
-            self.attempts.watching(connection, work),
-        ):
-            notes = (vacuum(connection, table, seen.child),)
+        try:
+            with self.interruption.cancelling(connection), self.attempts.watching(connection, work):
+                notes = (vacuum(connection, table, seen.child),)
+        except psycopg.Error as error:
+            # It was only to save time: without it another way is as good.
+            if is_lost(error):
+                raise
         return way(connection, oid, work.constraint, keys=keys, may_vacuum=False)[0], notes

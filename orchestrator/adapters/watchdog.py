@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ import psycopg
 from orchestrator.adapters.blockers import waiters
 from orchestrator.adapters.interruption import within
 from orchestrator.adapters.postgres import Connection, Server
-from orchestrator.core.locks import WRITERS_BLOCKED_BY, Mode
+from orchestrator.core.locks import Mode, conflict
 from orchestrator.core.outcome import OrchestratorError
 
 SHORT_S = 0.01
@@ -28,6 +28,9 @@ LONG_S = 0.05
 """How often long statements are looked at: half of the usual budget."""
 
 ANSWER_WITHIN_S = 5.0
+CANCEL_AGAIN_S = 0.5
+"""A cancel that meets a session between two statements is ignored by the server."""
+
 
 APPLICATION: frozenset[Mode] = frozenset({"ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE"})
 """What reading and writing rows asks for."""
@@ -41,11 +44,12 @@ class Watch:
     """
 
     pid: int
-    tables: frozenset[int]
+    held: Mapping[int, Mode]
     short: bool
     began: float
     longest_ms: float = 0.0
     cancelled: bool = False
+    cancelled_at: float = float("-inf")
     crowd: bool = False
 
 
@@ -79,9 +83,9 @@ class Watchdog:
                 self._connection = None
 
     @contextmanager
-    def watching(self, pid: int, tables: Collection[int], *, short: bool) -> Iterator[Watch]:
-        """Watch one statement of the backend `pid` on these tables."""
-        watch = Watch(pid=pid, tables=frozenset(tables), short=short, began=time.monotonic())
+    def watching(self, pid: int, held: Mapping[int, Mode], *, short: bool) -> Iterator[Watch]:
+        """Watch one statement of the backend `pid`, which holds these locks by the tables' identifiers."""
+        watch = Watch(pid=pid, held=held, short=short, began=time.monotonic())
         with self._changed:
             self._watches.add(watch)
             self._changed.notify()
@@ -117,9 +121,9 @@ class Watchdog:
     def _look(self, watches: list[Watch]) -> None:
         """One look for all of them. A connection that breaks is made again at the next one."""
         try:
-            connection = self._connection = self._connection or self.server.connect("watchdog")
+            connection = self._connection = self._connection or self._connected()
             with within(connection, ANSWER_WITHIN_S):
-                tables = frozenset[int]().union(*(each.tables for each in watches))
+                tables = frozenset[int]().union(*(each.held for each in watches))
                 found = tuple(waiters(connection, tables, [each.pid for each in watches]))
                 for each in watches:
                     self._judge(connection, each, found)
@@ -131,18 +135,26 @@ class Watchdog:
     def _judge(self, connection: Connection, watch: Watch, found: tuple[tuple[int, Mode, float], ...]) -> None:
         """Measure who waits, and cancel what is over the budget."""
         lasted_ms = (time.monotonic() - watch.began) * 1000
-        mine = [(mode, min(waited, lasted_ms)) for table, mode, waited in found if table in watch.tables]
+        mine = [(table, mode, min(waited, lasted_ms)) for table, mode, waited in found if table in watch.held]
         watch.crowd = bool(mine)
-        # A VALIDATE is in nobody's way until somebody asks for a lock that it excludes, and others queue behind him.
-        queue = watch.short or any(mode in WRITERS_BLOCKED_BY for mode, _ in mine)
-        behind = [waited for mode, waited in mine if queue and mode in APPLICATION]
+        # A VALIDATE is in nobody's way until somebody asks for a lock that ours excludes, and others queue behind him.
+        queues = {table for table, mode, _ in mine if watch.short or conflict(watch.held[table], mode)}
+        behind = [waited for table, mode, waited in mine if table in queues and mode in APPLICATION]
         watch.longest_ms = max([watch.longest_ms, *behind])
-        if max(behind, default=0.0) >= self.budget_ms and not watch.cancelled:
+        late = time.monotonic() - watch.cancelled_at > CANCEL_AGAIN_S
+        if max(behind, default=0.0) >= self.budget_ms and late:
             self._cancel(connection, watch)
 
     def _cancel(self, connection: Connection, watch: Watch) -> None:
         """Under the lock, so that the statement cannot end and another begin on its connection meanwhile."""
         with self._changed:
             if watch in self._watches:
-                watch.cancelled = True
-                connection.execute("select pg_cancel_backend(%s)", (watch.pid,))
+                row = connection.execute("select pg_cancel_backend(%s) as sent", (watch.pid,)).fetchone()
+                watch.cancelled = watch.cancelled or bool(row and row["sent"])
+                watch.cancelled_at = time.monotonic()
+
+    def _connected(self) -> Connection:
+        """As the role that logged in: it may cancel its own sessions, the role of `database.role` may not."""
+        connection = self.server.connect("watchdog")
+        connection.execute("set role none")
+        return connection

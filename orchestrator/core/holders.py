@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,8 +24,8 @@ Obstacle = Literal["transaction", "vacuum", "wraparound"]
 class Holder:
     """A session, or a prepared transaction without one (`pid` None), that holds a lock on a table.
 
-    `age_ms` is how long its transaction has been open, None where our role may not see that. Source: pg_locks,
-    pg_stat_activity, pg_prepared_xacts.
+    `age_ms` is how long its transaction has been open, None where our role may not see that; `transaction` its number.
+    Source: pg_locks, pg_stat_activity, pg_prepared_xacts.
     """
 
     table: TableName
@@ -37,6 +37,12 @@ class Holder:
     backend: str
     age_ms: float | None
     query: str
+    transaction: str = ""
+
+    @property
+    def key(self) -> str:
+        """Which transaction it is: the same session may begin another."""
+        return f"{self.pid}/{self.transaction}"
 
     @property
     def vacuum(self) -> bool:
@@ -69,14 +75,17 @@ def in_the_way(locks: Iterable[Lock], holders: Iterable[Holder]) -> Iterator[Hol
     return iter(sorted(found, key=lambda each: -(each.age_ms or 0)))
 
 
-def lasting(locks: Iterable[Lock], holders: Iterable[Holder], *, budget_ms: float) -> Holder | None:
+def lasting(
+    locks: Iterable[Lock], holders: Iterable[Holder], *, budget_ms: float, known_ms: Mapping[str, float] | None = None
+) -> Holder | None:
     """The one for whom it is no use to queue: older than the budget, prepared, or a vacuum that never gives way.
 
-    Any other vacuum gives way to a patient request. One whose age is hidden from us is met in an attempt, which costs a
-    writer no more than the budget.
+    Any other vacuum gives way to a patient request. `known_ms` has, by key, for how long we have seen a transaction
+    ourselves: that counts where its age is hidden from our role.
     """
     for each in in_the_way(locks, holders):
-        old = each.age_ms is not None and each.age_ms > budget_ms
+        age = max(each.age_ms or 0.0, (known_ms or {}).get(each.key, 0.0))
+        old = age > budget_ms
         if each.obstacle == "wraparound" or (each.obstacle == "transaction" and (each.pid is None or old)):
             return each
     return None

@@ -170,8 +170,8 @@ class Executor(Protocol):
     def pause(self, seconds: float) -> None:
         """Wait, but not beyond the moment when somebody asks to stop."""
 
-    def terminate(self, holder: Holder) -> bool:
-        """End somebody's session; whether it is gone."""
+    def terminate(self, holder: Holder) -> str:
+        """End somebody's session; why that was not possible, empty when it was told to end."""
 
     def lag_s(self) -> float:
         """How far the slowest replica is behind, in seconds."""

@@ -135,7 +135,8 @@ def undoing(statement: Statement, *, of: str, budget_ms: int) -> tuple[Transacti
             relation=statement.relation,
             constraint=statement.proof.constraint,
             statements=(text,),
-            locks=(),
+            # Which partition it is stands in the text only: each of them may be.
+            locks=tuple(Lock(table=lock.table, mode="SHARE UPDATE EXCLUSIVE") for lock in statement.undo_locks),
             lock_timeout_ms=VALIDATE_LOCK_TIMEOUT_MS,
             statement_timeout_ms=0,
             of=of,

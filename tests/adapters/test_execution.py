@@ -12,12 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from orchestrator.adapters.attempt import Attempt
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.execution import OnlineExecutor
 from orchestrator.adapters.identity import identify
 from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.journal import RunJournal
-from orchestrator.adapters.postgres import Server
+from orchestrator.adapters.postgres import Server, logged_in
 from orchestrator.adapters.preparation import PRISMA_LOCK
 from orchestrator.adapters.runs import FileJournal, RunFolder
 from orchestrator.adapters.target import Target
@@ -30,6 +31,7 @@ from orchestrator.core.run import Run
 from orchestrator.core.transaction import doing
 from orchestrator.engine.dispatcher import Dispatcher
 from tests.adapters.test_ledger import RUN, open_ledger, started
+from tests.conftest import server_of
 
 TABLES = """
 create table parent (id int primary key);
@@ -264,22 +266,60 @@ def cancel_when_waiting(admin: psycopg.Connection[tuple[object, ...]]) -> None:
         continue
 
 
-def test_no_statement_waits_longer_than_the_budget(executor: OnlineExecutor, server: Server) -> None:
+def test_no_statement_waits_longer_than_the_budget(
+    executor: OnlineExecutor, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each lock request of an attempt is bounded by what the budget left over, the second by its own limit."""
-    asked: list[psycopg.Cursor[dict[str, Any]]] = []
-    connection = executor._open_connection()
-    original = connection.execute
+    ask = b"select current_setting('lock_timeout')"
+    asked: list[int] = []
+    original = Attempt._exchange
 
-    def spy(query: object, *args: object, **kwargs: object) -> object:
-        if isinstance(query, bytes) and query.startswith(b"LOCK TABLE"):
-            asked.append(original("select current_setting('lock_timeout') as t"))
-        return original(query, *args, **kwargs)  # type: ignore[call-overload]
+    def spy(self: Attempt) -> list[Any]:
+        piece = [[(ask, None), each] if each[0].startswith(b"LOCK TABLE") else [each] for each in self._piece]
+        self._piece = [each for part in piece for each in part]
+        results = original(self)
+        answers = [result for result, (text, _) in zip(results, self._piece, strict=True) if text == ask]
+        asked.extend(int((each.get_value(0, 0) or b"").removesuffix(b"ms")) for each in answers)
+        return results
 
-    connection.execute = spy  # type: ignore[assignment,method-assign]
+    monkeypatch.setattr(Attempt, "_exchange", spy)
     carry_out(executor, statements(server)[0])
-    first, second = (int(row["t"].removesuffix("ms")) for each in asked if (row := each.fetchone()))
+    first, second = asked
     assert first <= 100
     assert second <= 30
+
+
+def test_an_attempt_is_one_message(executor: OnlineExecutor, server: Server, tables: str) -> None:
+    """From BEGIN to COMMIT the server has all of it before it takes a lock: a way that dies leaves none behind."""
+    with psycopg.connect(tables, autocommit=True) as connection:
+        connection.execute(
+            """create table seen (query text);
+               create function look() returns event_trigger language plpgsql as $$ begin
+                   insert into seen values (current_query()); end $$;
+               create event trigger look on ddl_command_end when tag in ('ALTER TABLE') execute function look()"""
+        )
+        carry_out(executor, statements(server)[0])
+        ((query,),) = connection.execute("select query from seen").fetchall()
+    assert query.startswith("begin;")
+    assert query.count("LOCK TABLE") == 2
+    assert query.endswith("commit")
+
+
+def test_our_own_sessions_are_ended_by_who_logged_in(tables: str) -> None:
+    """With database.role set, the session acts as another role: ending a former session of ours needs the first."""
+    with psycopg.connect(tables, autocommit=True) as admin:
+        admin.execute("create role app_owner_of_test")
+    try:
+        server = replace(server_of(tables), role="app_owner_of_test")
+        with server.session("x") as connection:
+            roles = []
+            with logged_in(connection):
+                roles.append(connection.execute("select current_user = session_user as same").fetchone())
+            roles.append(connection.execute("select current_user = session_user as same").fetchone())
+        assert roles == [{"same": True}, {"same": False}]
+    finally:
+        with psycopg.connect(tables, autocommit=True) as admin:
+            admin.execute("drop role app_owner_of_test")
 
 
 def test_prismas_lock_is_held_and_respected(executor: OnlineExecutor, server: Server, tables: str) -> None:

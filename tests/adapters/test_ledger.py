@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.rows import DictRow
 
 from orchestrator.adapters import events, ledger
 from orchestrator.adapters.identity import identify
@@ -137,14 +138,20 @@ def test_events_are_append_only(opened: RunJournal, connection: Connection, atte
         connection.execute(attempt.encode())
 
 
+def append_in(journal: RunJournal, connection: Connection, step: str) -> DictRow | None:
+    """Append the beginning of a step inside a transaction of that connection; the row."""
+    text = journal.appending(connection, StepStarted(step=step), tables=(), waited_ms=0, short=False)
+    return connection.execute(text).fetchone()
+
+
 def test_an_event_goes_with_its_effect(opened: RunJournal, server: Server, connection: Connection) -> None:
     """A transaction that is rolled back takes the event with it, and the chain goes on without a gap."""
     with server.session("effect") as other:
         with other.transaction(force_rollback=True):
-            opened.submit(other, StepStarted(step="lost"), tables=(), waited_ms=0, short=False)
+            append_in(opened, other, "lost")
         with other.transaction():
             other.execute("create table effect (id int)")
-            kept = opened.submit(other, StepStarted(step="kept"), tables=(), waited_ms=0, short=False).fetchone()
+            kept = append_in(opened, other, "kept")
         opened.publish(Entry(**(kept or {})))
     told = [(each.seq, each.kind) for each in ledger.entries(connection, RUN)]
     assert told == [(1, "run_started"), (2, "step_started")]
@@ -187,7 +194,7 @@ def test_an_event_of_a_new_primary_is_not_taken_for_ours(
     with server.session("effect") as other:
         for step in ("first", "second"):
             with other.transaction():
-                row = opened.submit(other, StepStarted(step=step), tables=(), waited_ms=0, short=False).fetchone()
+                row = append_in(opened, other, step)
             if row and row["seq"] == heard_of:
                 opened.publish(Entry(**row))
     assert {"preflight", "first"} <= opened.run.steps.keys() <= {"preflight", "first", "second"}

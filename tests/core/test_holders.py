@@ -65,6 +65,14 @@ def test_for_whom_it_is_no_use_to_queue(found: Holder, waits: bool) -> None:
     assert (lasting(LOCKS, [found], budget_ms=100) is not None) == waits
 
 
+def test_where_the_age_is_hidden_what_we_saw_ourselves_counts() -> None:
+    """A role without pg_monitor sees no age: for how long a transaction has been seen is one."""
+    hidden = holder(age_ms=None, transaction="3/14")
+    assert lasting(LOCKS, [hidden], budget_ms=100, known_ms={"7/3/14": 50.0}) is None
+    assert lasting(LOCKS, [hidden], budget_ms=100, known_ms={"7/3/14": 150.0}) == hidden
+    assert lasting(LOCKS, [hidden], budget_ms=100, known_ms={"7/3/15": 150.0}) is None
+
+
 def test_a_holder_in_words() -> None:
     """Who, since when, doing what, without anybody's data."""
     told = holder(age_ms=1234.0, query="update a set name = 'Ayu' where id = 42").told()

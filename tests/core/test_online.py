@@ -26,19 +26,44 @@ def test_attempts_are_spaced_and_bounded() -> None:
     with pytest.raises(HeldBack, match="no lock within 60 s"):
         one.refused(60.1, "lock timeout")
     with pytest.raises(HeldBack, match=r"in the way for 60 s: pid 7"):
-        one.blocked(60.1, "pid 7")
+        one.blocked(60.1, "7/1", "pid 7")
 
 
 def test_a_blocker_is_told_once_and_rarely_again() -> None:
-    """Each new one, and the same one after many looks: a long wait must not fill the ledger."""
+    """The first, the same one after many looks, another one that stays: a long wait must not fill the ledger."""
     one = patience(give_up_after_s=1e6)
     told = []
     for number in range(1, 300):
-        one.blocked(1.0, "pid 7")
-        if one.tells("7"):
+        one.blocked(1.0, "7/1", "pid 7")
+        if one.tells:
             told.append(number)
     assert told == [1, 64, 128, 256]
-    assert one.tells("8")
+    for number in range(300, 340):
+        one.blocked(1.0, "8/1", "pid 8")
+        if one.tells:
+            told.append(number)
+    assert told == [1, 64, 128, 256, 319]
+
+
+def test_transactions_that_take_turns_are_told_as_such() -> None:
+    """When the time is over nobody is blamed who has only come last, and few lines are told of many."""
+    one = patience()
+    told = 0
+    for number in range(100):
+        one.blocked(1.0, f"{number}/1", f"pid {number}")
+        told += one.tells
+    assert told == 2
+    with pytest.raises(HeldBack, match="101 transactions took turns, the last was pid 7"):
+        one.blocked(60.1, "7/9", "pid 7")
+
+
+def test_time_in_which_nothing_could_be_tried_does_not_count() -> None:
+    """A statement that had its locks for an hour has not waited for anybody."""
+    one = patience()
+    one.anew(3600.0)
+    one.refused(3650.0, "cancelled")
+    with pytest.raises(HeldBack):
+        one.refused(3661.0, "cancelled")
 
 
 def test_the_longest_wait_is_kept_over_attempts() -> None:
