@@ -54,9 +54,10 @@ where datname = current_database() and state = 'active' and application_name lik
       where l.pid = a.pid and l.relation::regclass::text like 'child\\_%' and l.mode = '{mode}' and l.granted))
 """
 
+# An attempt is one message, of which the COMMIT takes by far the longest: it has its locks almost only then.
 IN_FLIGHT = {
-    "an ADD": AT_WORK.format(step="apply", query="commit", mode="ShareRowExclusiveLock"),
-    "a VALIDATE": AT_WORK.format(step="apply", query="commit", mode="ShareUpdateExclusiveLock"),
+    "an ADD": AT_WORK.format(step="apply", query="begin", mode="ShareRowExclusiveLock"),
+    "a VALIDATE": AT_WORK.format(step="apply", query="begin", mode="ShareUpdateExclusiveLock"),
     "an event of the journal": AT_WORK.format(step="journal", query="select e.run", mode=""),
 }
 WAITING = "select client_port from pg_stat_activity where wait_event = 'SyncRep'"
