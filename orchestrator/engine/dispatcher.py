@@ -282,7 +282,7 @@ class Dispatcher:
             return
         for each in schedule.pending(over, ()):
             if each.short and any(True for _ in in_the_way(each.locks, [blocker])):
-                schedule.postpone(each, until)
+                self._postpone_with(schedule, each, until)
         patience = self._patience_with(work)
         self._tell_postponed(work, patience, blocker.obstacle, told)
         if blocker.application in self.terminates and patience.looks > 1 and not self.executor.running:
@@ -331,7 +331,12 @@ class Dispatcher:
         # Others that want the same table would only take turns with this one in making writers wait.
         for each in schedule.transactions if work.short else ():
             if each.short and any(str(lock.table) == error.table for lock in each.locks):
-                schedule.postpone(each, until)
+                self._postpone_with(schedule, each, until)
+
+    def _postpone_with(self, schedule: Schedule, other: Transaction, until: float) -> None:
+        """Another one waits for the same reason: its time runs from now on, too, so that all are given up together."""
+        self._patience_with(other)
+        schedule.postpone(other, until)
 
     def _tell_failure(self, work: Transaction, patience: Patience, error: LockUnavailable) -> None:
         holder = next(in_the_way(work.locks, self.executor.holders([work])), None)

@@ -177,6 +177,19 @@ def test_only_named_applications_are_ended(tables: str, tmp_path: Path, named: s
         assert is_alive(writer) != gone
 
 
+def test_what_waits_for_the_same_is_given_up_together(tables: str, tmp_path: Path) -> None:
+    """Two keys behind one transaction: when the time is over for the first, the second has no time of its own left."""
+    with psycopg.connect(tables) as writer:
+        writer.execute("update a set id = id where id = 1")
+        with dispatching(tables, tmp_path, give_up_after_s=1) as (dispatcher, _, statements):
+            with pytest.raises(HeldBack, match="in the way for 1 s"):
+                carry_out(dispatcher, statements)
+            looks = {each.statement: each.looks for each in dispatcher._patience.values() if each.looks}
+    assert states(tables) == {"fk_c_b_id": True}
+    assert looks.keys() == {"add:public.b.fk_b_a_id", "add:public.c.fk_c_a_id"}
+    assert min(looks.values()) <= 2
+
+
 def is_alive(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
     """Whether the server still answers on it."""
     with suppress(psycopg.OperationalError):
