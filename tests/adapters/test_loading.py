@@ -19,7 +19,7 @@ from orchestrator.core.outcome import OrchestratorError, Refused
 from tests.conftest import server_of
 
 RUNBOOK = Path(__file__).parents[2] / "runbooks/master_tables"
-REAL_SCHEMAS = Path("/work/shared/real_schemas")
+REAL_SCHEMAS = Path(__file__).parents[1] / "cases" / "real_schemas"
 SHOP = "Shop Data"
 
 ODD = """
@@ -296,7 +296,6 @@ def build(tables: list[dict[str, Any]]) -> Iterator[sql.Composed]:
         yield sql.SQL("create table {} ({})").format(place, sql.SQL(", ").join(columns))
 
 
-@pytest.mark.skipif(not REAL_SCHEMAS.is_dir(), reason="the real schemas are not on this machine")
 @pytest.mark.parametrize("schema", ["concourse", "hoppscotch", "omop"])
 def test_real_schemas_are_filled(database: str, schema: str) -> None:
     """Circles, wide graphs and composite self-references of strangers: every key of theirs holds afterwards."""
