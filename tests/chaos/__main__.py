@@ -20,6 +20,7 @@ from tests.chaos import sections
 from tests.chaos.sections import Result, Stage
 
 ROOT = Path(__file__).parents[2]
+LONG_S = 60
 SECTIONS = ("deploy", "rollback", "random", "twice", "server", "network", "starters")
 
 
@@ -69,9 +70,9 @@ def _worker(number: int, chosen: argparse.Namespace, folder: Path) -> int:
                 fill=BASE_ROWS,
             )
             stage.prepare()
-            for section, result in _trials(stage, chosen, number):
+            for section, result, spent_s in _trials(stage, chosen, number):
                 line = {name: getattr(result, name) for name in Result.__slots__}
-                line |= {"section": section, "points": len(stage.points_of(section))}
+                line |= {"section": section, "points": len(stage.points_of(section)), "spent_s": spent_s}
                 out.write(json.dumps(line) + "\n")
                 out.flush()
                 for problem in result.problems:
@@ -81,16 +82,19 @@ def _worker(number: int, chosen: argparse.Namespace, folder: Path) -> int:
         os._exit(code)
 
 
-def _trials(stage: Stage, chosen: argparse.Namespace, number: int) -> Iterator[tuple[str, Result]]:
+def _trials(stage: Stage, chosen: argparse.Namespace, number: int) -> Iterator[tuple[str, Result, float]]:
     dice = Random(chosen.seed * 1000 + number)
     share = -(-chosen.runs // chosen.workers)
     for section in chosen.sections.split(","):
-        began = time.monotonic()
+        began = last = time.monotonic()
         for count, result in enumerate(_section(stage, section, chosen, number, dice, share), start=1):
-            yield section, result
+            now = time.monotonic()
+            yield section, result, now - last
+            if now - last > LONG_S:
+                print(f"worker {number}: {section}: {result.trial}: {now - last:.0f} s", file=sys.stderr, flush=True)
             if count % 25 == 0:
-                spent = time.monotonic() - began
-                print(f"worker {number}: {section}: {count} trials, {spent:.0f} s", file=sys.stderr, flush=True)
+                print(f"worker {number}: {section}: {count} trials, {now - began:.0f} s", file=sys.stderr, flush=True)
+            last = now
 
 
 def _section(
@@ -123,7 +127,7 @@ def _section(
 
 def _tell(results: list[dict[str, object]], chosen: argparse.Namespace) -> int:
     """The table; what was not identical stands above it."""
-    print(f"{'section':<12}{'points':>8}{'trials':>8}{'kills':>8}{'resumed':>9}{'identical':>11}")
+    print(f"{'section':<12}{'points':>8}{'trials':>8}{'kills':>8}{'resumed':>9}{'identical':>11}{'longest':>10}")
     good = bool(results)
     for section in chosen.sections.split(","):
         mine = [each for each in results if each["section"] == section]
@@ -131,7 +135,8 @@ def _tell(results: list[dict[str, object]], chosen: argparse.Namespace) -> int:
         identical = sum(not each["problems"] for each in mine)
         good = good and bool(mine) and identical == len(mine)
         points = max((int(str(each["points"])) for each in mine), default=0) or "-"
-        print(f"{section:<12}{points:>8}{len(mine):>8}{kills:>8}{resumed:>9}{identical:>11}")
+        longest = max((float(str(each["spent_s"])) for each in mine), default=0.0)
+        print(f"{section:<12}{points:>8}{len(mine):>8}{kills:>8}{resumed:>9}{identical:>11}{longest:>8.0f} s")
     return 0 if good else 1
 
 

@@ -86,6 +86,7 @@ class Stage:
         if code != 0:
             result.problems.append(f"ended with {code}: {world.last_words[-600:]}")
         world.wait_for_sessions()
+        result.problems += world.hung
         result.problems += list(flaws(world.direct, world.runs))
         if dump(world.direct) != self.expected[command]:
             result.problems.append("the dump differs")
@@ -221,6 +222,7 @@ def two_starters(stage: Stage, times: int) -> Iterator[Result]:
         if "another run is at work" not in loser.last_words:
             result.problems.append(f"the second was not told who runs: {loser.last_words[-300:]}")
         winner.wait_for_sessions()
+        result.problems += winner.hung + loser.hung
         result.problems += list(flaws(winner.direct, winner.runs))
         if not result.problems:
             shutil.rmtree(other.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
 import signal
@@ -26,7 +27,8 @@ from tests import servers
 Command = Literal["deploy", "resume", "rollback"]
 
 HUNG_AFTER_S = 150
-CRASHED = 70
+LINGERS_FOR_S = 60
+CRASHED, HUNG = 70, -signal.SIGALRM
 
 INVENTORY = """\
 [environment]
@@ -51,7 +53,7 @@ class World:
     url: str
     runbook: str = "master_tables"
     backup: str = "dump"
-    said: list[str] = field(default_factory=list)
+    hung: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Write the inventory."""
@@ -82,8 +84,11 @@ class World:
         return pid
 
     def end(self, pid: int) -> int:
-        """Wait for it; its exit code, negative for a signal."""
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        """Wait for it; its exit code, negative for a signal. Where it hung is kept in `hung`."""
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code == HUNG:
+            self.hung.append(f"hung for {HUNG_AFTER_S} s: {self.last_words}")
+        return code
 
     def act(self, command: Command, visit: Callable[[str], None] | None = None) -> int:
         """A command from beginning to end."""
@@ -115,11 +120,16 @@ class World:
     def wait_for_sessions(self) -> None:
         """Until the server has noticed that a killed process is gone."""
         query = (
-            "select count(*) from pg_stat_activity"
+            "select pid, application_name, state, wait_event_type, wait_event, pg_blocking_pids(pid),"
+            " clock_timestamp() - state_change, query from pg_stat_activity"
             " where application_name like 'orchestrator/%' and datname = current_database()"
         )
+        until = time.monotonic() + LINGERS_FOR_S
         with psycopg.connect(self.direct, autocommit=True) as connection:
-            while (connection.execute(query).fetchone() or (0,))[0]:
+            while left := connection.execute(query).fetchall():
+                if time.monotonic() > until:
+                    self.hung.append(f"sessions are left after {LINGERS_FOR_S} s: {left}")
+                    return
                 time.sleep(0.01)
 
     def remove(self) -> None:
@@ -146,6 +156,7 @@ class World:
             for number in (1, 2):
                 os.dup2(said, number)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            faulthandler.dump_traceback_later(HUNG_AFTER_S - 1, file=sys.stderr)
             signal.alarm(HUNG_AFTER_S)
             points.visit(visit or (lambda _: None))
             code = self._carry_out(command).exit_code
