@@ -149,7 +149,7 @@ class Keeper:
 
 def read(connection: Connection) -> Lease | None:
     """The lease as the target has it, None where there is no ledger or an older one. Raises psycopg.Error."""
-    if (ledger.version_of(connection) or 0) < ledger.VERSION:
+    if (ledger.version_of(connection) or 0) < ledger.CLOSED_SINCE:
         return None
     row = connection.execute("select *, clock_timestamp() as now from orchestrator.lease").fetchone()
     if row is None:

@@ -13,7 +13,7 @@ from orchestrator.adapters.postgres import Connection, is_lost, plain_line, plai
 from orchestrator.core.entry import Entry, Head
 from orchestrator.core.outcome import ConnectionLost, Refused
 
-VERSIONS = ("ledger_1", "ledger_2")
+VERSIONS = ("ledger_1", "ledger_2", "ledger_3")
 """The SQL file that leads to each version from the one before."""
 
 VERSION = len(VERSIONS)
@@ -83,7 +83,7 @@ def head(connection: Connection, run: str) -> Head | None:
 
 def open_runs(connection: Connection, environment: str) -> tuple[str, ...]:
     """The runs of an environment that are not closed, oldest first; of an older ledger none that can go on."""
-    if (version_of(connection) or 0) < VERSION:
+    if (version_of(connection) or 0) < CLOSED_SINCE:
         return ()
     rows = connection.execute(
         "select id from orchestrator.run where environment = %s and not closed order by id", (environment,)

@@ -1,0 +1,77 @@
+"""What a rehearsal proves, as a value that opens production or does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from orchestrator.core.identity import Identity
+from orchestrator.core.locks import Lock
+from orchestrator.core.verdict import Word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One statement as the copy carried it out. Times are in ms.
+
+    `locks` were read from pg_locks inside its transaction.
+    """
+
+    id: str
+    relation: str
+    sql: str
+    locks: tuple[Lock, ...]
+    duration_ms: float
+    blocked_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayBack:
+    """The way back to the start from the boundary after a step: the fingerprints before the first and after the last.
+
+    `duration_ms` is how long the way back took, `differences` what was not as before, in words.
+    """
+
+    boundary: str
+    before: str
+    after: str
+    duration_ms: float
+    differences: tuple[str, ...] = ()
+
+    @property
+    def proved(self) -> bool:
+        """Whether the copy was what it had been."""
+        return self.before == self.after and not self.differences
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One rehearsal. `digest` is the plan's, `fingerprint` that of the tables which it touches, as they were found.
+
+    `lines` are what the fingerprint was taken over, so that a difference can be shown; `rows` counts rows by table.
+    `like` names the environment that the copy was made equal to. Step times are in ms.
+    """
+
+    run: str
+    runbook: str
+    environment: str
+    like: str | None
+    digest: str
+    fingerprint: str
+    lines: tuple[str, ...]
+    target: Identity
+    scratch_version: int
+    finished: datetime
+    verdict: Word
+    reasons: tuple[str, ...] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
+    statements: tuple[Measured, ...] = ()
+    steps: Mapping[str, float] = field(default_factory=dict)
+    ways_back: tuple[WayBack, ...] = ()
+    tables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def way_back_ms(self) -> float:
+        """How long the whole way back took at most."""
+        return max((each.duration_ms for each in self.ways_back), default=0.0)

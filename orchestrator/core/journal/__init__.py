@@ -1,0 +1,126 @@
+"""The events of a run: the journal is the only truth, and whatever is shown anywhere was folded from these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from orchestrator.core.identity import Identity
+from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden
+from orchestrator.core.journal.runs import (
+    ConnectionRestored,
+    HoldAsked,
+    LedgerOpened,
+    LedgerRewound,
+    NotificationQueued,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    Task,
+)
+from orchestrator.core.journal.statements import (
+    BlockerTerminated,
+    KeyRestored,
+    LockAttemptFailed,
+    StatementDone,
+    StatementFailed,
+    StatementPostponed,
+    StatementUndone,
+    TableVacuumed,
+    UndoPassedOver,
+    WalkBackBegan,
+    WalkedBack,
+    WorkersChanged,
+)
+from orchestrator.core.journal.steps import (
+    BackupProved,
+    CatalogRecorded,
+    FindingsRecorded,
+    OrphansCounted,
+    PlanRecorded,
+    StepFinished,
+    StepStarted,
+    VerdictGiven,
+)
+
+Event = (
+    RunStarted
+    | LedgerOpened
+    | RunResumed
+    | HoldAsked
+    | ConnectionRestored
+    | LedgerRewound
+    | StepStarted
+    | StepFinished
+    | FindingsRecorded
+    | VerdictGiven
+    | PlanRecorded
+    | CatalogRecorded
+    | OrphansCounted
+    | BackupProved
+    | LockAttemptFailed
+    | StatementPostponed
+    | BlockerTerminated
+    | TableVacuumed
+    | WorkersChanged
+    | StatementDone
+    | StatementFailed
+    | StatementUndone
+    | KeyRestored
+    | UndoPassedOver
+    | WalkBackBegan
+    | WalkedBack
+    | EvidenceRecorded
+    | GatesOverridden
+    | AnswerHeard
+    | NotificationQueued
+    | RunFinished
+)
+
+
+def kind_of(event: type[Event] | Event) -> str:
+    """The event's name in the ledger: `StatementDone` is `statement_done`."""
+    name = event.__name__ if isinstance(event, type) else type(event).__name__
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+EVENT_TYPES: Mapping[str, type[Event]] = {kind_of(each): each for each in Event.__args__}
+
+__all__ = [
+    "EVENT_TYPES",
+    "AnswerHeard",
+    "BackupProved",
+    "BlockerTerminated",
+    "CatalogRecorded",
+    "ConnectionRestored",
+    "Event",
+    "EvidenceRecorded",
+    "FindingsRecorded",
+    "GatesOverridden",
+    "HoldAsked",
+    "Identity",
+    "KeyRestored",
+    "LedgerOpened",
+    "LedgerRewound",
+    "LockAttemptFailed",
+    "NotificationQueued",
+    "OrphansCounted",
+    "PlanRecorded",
+    "RunFinished",
+    "RunResumed",
+    "RunStarted",
+    "StatementDone",
+    "StatementFailed",
+    "StatementPostponed",
+    "StatementUndone",
+    "StepFinished",
+    "StepStarted",
+    "TableVacuumed",
+    "Task",
+    "UndoPassedOver",
+    "VerdictGiven",
+    "WalkBackBegan",
+    "WalkedBack",
+    "WorkersChanged",
+    "kind_of",
+]
