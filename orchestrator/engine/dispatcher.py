@@ -1,7 +1,4 @@
-"""Carries transactions out: looks before it asks for a lock, does other work meanwhile, comes back.
-
-What may run beside what is decided by the schedule; how one attempt goes is the executor's. Here is the loop between.
-"""
+"""Carries transactions out: the loop between the schedule, which says what may run, and the executor, which does it."""
 
 from __future__ import annotations
 
@@ -12,32 +9,20 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from orchestrator.core.holders import Holder, in_the_way, lasting
-from orchestrator.core.journal import (
-    BlockerTerminated,
-    LockAttemptFailed,
-    NotificationQueued,
-    StatementFailed,
-    StatementPostponed,
-    WorkersChanged,
-)
+from orchestrator.core.holders import in_the_way
+from orchestrator.core.journal import StatementFailed, WorkersChanged
 from orchestrator.core.outcome import HeldBack, LockUnavailable, StatementRejected
-from orchestrator.core.patience import LOOK_AGAIN_MS, Patience
+from orchestrator.core.patience import LOOK_AGAIN_MS
 from orchestrator.core.plan import RANK, Statement
 from orchestrator.core.ports import Executor, Recorder
-from orchestrator.core.schedule import Schedule, alone_on, exclude
+from orchestrator.core.schedule import Schedule, alone_on
 from orchestrator.core.transaction import Transaction, doing, undoing
 from orchestrator.core.workers import Workers
-
-LOOK_IS_FRESH_S = 0.02
-"""A look at the holders of locks is good for so long; those that matter have held theirs for longer than the budget."""
+from orchestrator.engine.sight import Sight
+from orchestrator.engine.waiting import Waiting
 
 MUCH_ROWS = 2_000_000
 """From so many rows on, validation takes long enough (about a second) for more workers to be found."""
-
-LAG_EVERY_S = 1.0
-TURNS_EVERY_S = 0.5
-"""The longest pause between attempts when transactions that are older than the budget take turns on a table."""
 
 HEED_EVERY_S = 0.5
 
@@ -54,16 +39,21 @@ class Dispatcher:
     terminates: frozenset[str] = frozenset()
     max_lag_s: float = 30.0
     random: Random = field(default_factory=Random)
-    _patience: dict[tuple[str, str, int], Patience] = field(default_factory=dict)
-    _aside: dict[str, HeldBack] = field(default_factory=dict)
-    _first_seen: dict[str, float] = field(default_factory=dict)
-    _next_turn: dict[str, float] = field(default_factory=dict)
-    _ended: set[str] = field(default_factory=set)
-    _lag_s: float = 0.0
-    _seen: tuple[Holder, ...] = ()
-    _seen_at: float = float("-inf")
-    _lag_at: float = float("-inf")
+    _waiting: Waiting = field(init=False)
     _heeded_at: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        """What is known of waiting lasts as long as the run."""
+        self._waiting = Waiting(
+            executor=self.executor,
+            recorder=self.recorder,
+            sight=Sight(executor=self.executor),
+            budget_ms=self.budget_ms,
+            give_up_after_s=self.give_up_after_s,
+            terminates=self.terminates,
+            max_lag_s=self.max_lag_s,
+            random=self.random,
+        )
 
     def opened(self, step: str) -> AbstractContextManager[None]:
         """Hold what is needed while statements run. Raises HeldBack when another runner is at work."""
@@ -109,14 +99,14 @@ class Dispatcher:
             yield from self._gathered(0.0, refused, schedule)
             run = self.recorder.run
             done = {each.id for each in schedule.transactions if each.on_record(run)}
-            over = refused | self._orphaned() | done | self._set_aside(schedule)
+            over = refused | self._orphaned() | done | self._waiting.aside(schedule)
             running = self.executor.running
             now = time.monotonic()
             work = schedule.next(settled=over, running=running, workers=workers.count, now=now)
             if work is None:
                 pending = schedule.pending(over, running)
                 if not pending and not running:
-                    self._hold_what_is_left()
+                    self._waiting.hold_what_is_left()
                     return
                 yield from self._waited(schedule, pending, refused, workers)
             elif hopeless(work):
@@ -142,52 +132,48 @@ class Dispatcher:
             raise
 
     def _taken_on(self, schedule: Schedule, work: Transaction, refused: set[str], over: set[str]) -> Iterator[_Refusal]:
-        if self._lags(schedule, work):
+        if self._waiting.lags(schedule, work):
             return
-        patience = self._patience_with(work)
         if not work.short:
             self._go_on(work)
-            self._begin(schedule, work, patience, over)
+            self._begin(schedule, work, over)
             return
-        holders = self._holders(schedule, over)
-        blocker = lasting(work.locks, holders, budget_ms=self.budget_ms, known_ms=self._known_ms())
-        # Another transaction than the last time: they take turns, and only an attempt can find the gap between them.
-        if blocker is not None and (blocker.key == patience.blocker or not patience.looks or not self._turn(work)):
-            self._postpone(schedule, work, blocker, over)
+        holders = self._waiting.free(schedule, work, over)
+        if holders is None:
             return
-        if blocker is not None:
-            patience.took_turn(blocker.key)
         self._go_on(work)
         vacuumed = [each.table for each in in_the_way(work.locks, holders) if each.obstacle == "vacuum"]
+        patience = self._waiting.patience(work)
         patience.attempts += 1
         try:
             self.executor.attempt(
                 work, attempts=patience.attempts, waited_ms=patience.waited_ms, vacuumed=tuple(dict.fromkeys(vacuumed))
             )
         except LockUnavailable as error:
-            self._not_granted(schedule, work, error)
+            self._waiting.not_granted(schedule, work, error)
         except StatementRejected as error:
             refused.add(work.id)
             yield _Refusal(work, error)
 
-    def _begin(self, schedule: Schedule, work: Transaction, patience: Patience, over: set[str]) -> None:
+    def _begin(self, schedule: Schedule, work: Transaction, over: set[str]) -> None:
+        patience = self._waiting.patience(work)
         patience.attempts += 1
         keys = sum(not each.short and alone_on(each) == alone_on(work) for each in schedule.pending(over, ()))
         try:
             rows = schedule.expected.get(work.id, 0.0)
             self.executor.begin(work, attempts=patience.attempts, keys=keys, rows=rows)
         except LockUnavailable as error:
-            self._not_granted(schedule, work, error)
+            self._waiting.not_granted(schedule, work, error)
 
     def _gathered(self, within_s: float, refused: set[str], schedule: Schedule) -> Iterator[_Refusal]:
         """What ended side by side: on record, to be tried again, or refused. Raises HeldBack."""
         for ended in self.executor.ended(within_s):
-            self._let_wait_anew(schedule, ended.work)
+            self._waiting.anew(schedule, ended.work)
             match ended.error:
                 case None:
                     continue
                 case LockUnavailable() as error:
-                    self._not_granted(schedule, ended.work, error)
+                    self._waiting.not_granted(schedule, ended.work, error)
                 case StatementRejected() as error:
                     refused.add(ended.work.id)
                     yield _Refusal(ended.work, error)
@@ -196,13 +182,6 @@ class Dispatcher:
                     raise error
                 case error:
                     raise error
-
-    def _let_wait_anew(self, schedule: Schedule, ended: Transaction) -> None:
-        """What had its locks, and what could not be tried because of it, has not waited for others meanwhile."""
-        now = time.monotonic()
-        for each in schedule.transactions:
-            if each.id == ended.id or exclude(each, ended):
-                self._patience_with(each).anew(now)
 
     def _finish(self) -> None:
         """Begin nothing more, and wait for what is at work; orphans that are found meanwhile are on record."""
@@ -235,138 +214,6 @@ class Dispatcher:
             workers.more(now)
             self.recorder.record(WorkersChanged(workers=workers.count, reason="the server has a core to spare"))
 
-    def _lags(self, schedule: Schedule, work: Transaction) -> bool:
-        """Whether a replica is too far behind to give it more to do."""
-        now = time.monotonic()
-        if now - self._lag_at >= LAG_EVERY_S:
-            self._lag_s, self._lag_at = self.executor.lag_s(), now
-        if self._lag_s <= self.max_lag_s:
-            return False
-        told = f"a replica lags {self._lag_s:.0f} s, more than max_replica_lag_s = {self.max_lag_s:g}"
-        until = self._blocked(work, "lag", told)
-        if until is not None:
-            schedule.postpone(work, until)
-            self._tell_postponed(work, self._patience_with(work), "replica lag", told)
-        return True
-
-    def _known_ms(self) -> dict[str, float]:
-        """For how long each transaction in the way has been seen, in ms: its age where that is hidden from our role."""
-        now = time.monotonic()
-        return {key: (now - first) * 1000 for key, first in self._first_seen.items()}
-
-    def _turn(self, work: Transaction) -> bool:
-        """Whether it is time for an attempt between transactions that take turns: with pauses, as after a failure."""
-        now = time.monotonic()
-        if now < self._next_turn.get(work.id, 0.0):
-            return False
-        self._next_turn[work.id] = now + self.random.uniform(0, TURNS_EVERY_S)
-        return True
-
-    def _holders(self, schedule: Schedule, over: set[str]) -> tuple[Holder, ...]:
-        """One look for everything that still needs locks."""
-        now = time.monotonic()
-        if now - self._seen_at > LOOK_IS_FRESH_S:
-            self._seen = self.executor.holders([e for e in schedule.pending(over, ()) if e.short])
-            self._seen_at = time.monotonic()
-            self._first_seen = {each.key: self._first_seen.get(each.key, now) for each in self._seen}
-        return self._seen
-
-    def _postpone(self, schedule: Schedule, work: Transaction, blocker: Holder, over: set[str]) -> None:
-        """Do not even queue: do other work and come back, with everything that the same transaction keeps waiting.
-
-        A session is ended only where the policy names its application, and when nothing else is left to do.
-        """
-        told = blocker.told()
-        until = self._blocked(work, blocker.key, told)
-        if until is None:
-            return
-        for each in schedule.pending(over, ()):
-            if each.short and any(True for _ in in_the_way(each.locks, [blocker])):
-                self._postpone_with(schedule, each, until)
-        patience = self._patience_with(work)
-        self._tell_postponed(work, patience, blocker.obstacle, told)
-        if blocker.application in self.terminates and patience.looks > 1 and not self.executor.running:
-            self._terminate(work, blocker)
-
-    def _terminate(self, work: Transaction, blocker: Holder) -> None:
-        if blocker.key in self._ended:
-            return
-        self._ended.add(blocker.key)
-        self._seen_at = float("-inf")
-        problem, told = self.executor.terminate(blocker), blocker.told()
-        if problem:
-            told = f"{told}; policy.terminate_blockers names it, but it cannot be ended: {problem}"
-            event = StatementPostponed(statement=work.id, obstacle=blocker.obstacle, blocker=told, times=1)
-            self.recorder.record(event)
-            return
-        self.recorder.record(BlockerTerminated(statement=work.id, application=blocker.application, blocker=told))
-
-    def _blocked(self, work: Transaction, key: str, told: str) -> float | None:
-        """When to look again; None when the time for this statement is over and it is set aside."""
-        try:
-            return self._patience_with(work).blocked(time.monotonic(), key, told)
-        except HeldBack as error:
-            self._aside[work.id] = error
-            return None
-
-    def _tell_postponed(self, work: Transaction, patience: Patience, obstacle: str, told: str) -> None:
-        if patience.tells:
-            event = StatementPostponed(statement=work.id, obstacle=obstacle, blocker=told, times=patience.looks)
-            self.recorder.record(event)
-            if patience.looks == 1:
-                self.recorder.record(NotificationQueued(topic="blocked", about=f"{work.id}: {told}"))
-
-    def _not_granted(self, schedule: Schedule, work: Transaction, error: LockUnavailable) -> None:
-        """Journal the 1st, 2nd, 4th, 8th … failure: a long wait must not fill the ledger."""
-        patience = self._patience_with(work)
-        self._seen_at = float("-inf")
-        if patience.attempts & (patience.attempts - 1) == 0:
-            self._tell_failure(work, patience, error)
-        try:
-            until = patience.refused(time.monotonic(), str(error), waited_ms=error.waited_ms)
-        except HeldBack as held:
-            self._aside[work.id] = held
-            return
-        schedule.postpone(work, until)
-        # Others that want the same table would only take turns with this one in making writers wait.
-        for each in schedule.transactions if work.short else ():
-            if each.short and any(str(lock.table) == error.table for lock in each.locks):
-                self._postpone_with(schedule, each, until)
-
-    def _postpone_with(self, schedule: Schedule, other: Transaction, until: float) -> None:
-        """Another one waits for the same reason: its time runs from now on, too, so that all are given up together."""
-        self._patience_with(other)
-        schedule.postpone(other, until)
-
-    def _tell_failure(self, work: Transaction, patience: Patience, error: LockUnavailable) -> None:
-        holder = next(in_the_way(work.locks, self.executor.holders([work])), None)
-        blocker = holder.told() if holder else "nobody any more"
-        self.recorder.record(
-            LockAttemptFailed(
-                statement=work.id,
-                attempt=patience.attempts,
-                table=error.table,
-                sqlstate=error.sqlstate,
-                blocker=blocker,
-                waited_ms=error.waited_ms,
-            )
-        )
-        if patience.attempts == 1:
-            self.recorder.record(NotificationQueued(topic="blocked", about=f"{work.id}: {blocker}"))
-
-    def _set_aside(self, schedule: Schedule) -> set[str]:
-        """What was given up, and what cannot be done without it."""
-        aside = set(self._aside)
-        for each in schedule.transactions:
-            if each.after & aside:
-                aside.add(each.id)
-        return aside
-
-    def _hold_what_is_left(self) -> None:
-        """Everything else is done. Raises HeldBack for the first that was given up."""
-        for error in self._aside.values():
-            raise error
-
     def _orphaned(self) -> set[str]:
         """Orphans settle a statement for this run; any other failure may be over by now."""
         return {each.id for each in self.recorder.run.failures.values() if each.because_of_orphans}
@@ -381,14 +228,6 @@ class Dispatcher:
                 because_of_orphans=error.because_of_orphans,
             )
         )
-
-    def _patience_with(self, work: Transaction) -> Patience:
-        key = (work.id, work.kind, work.number)
-        if key not in self._patience:
-            self._patience[key] = Patience(
-                statement=work.id, give_up_after_s=self.give_up_after_s, began=time.monotonic()
-            )
-        return self._patience[key]
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,8 +184,8 @@ def test_what_waits_for_the_same_is_given_up_together(tables: str, tmp_path: Pat
         with dispatching(tables, tmp_path, give_up_after_s=1) as (dispatcher, _, statements):
             with pytest.raises(HeldBack, match="in the way for 1 s"):
                 carry_out(dispatcher, statements)
-            given_up = set(dispatcher._aside)
-            began = {each.statement: each.began for each in dispatcher._patience.values()}
+            given_up = set(dispatcher._waiting._aside)
+            began = {each.statement: each.began for each in dispatcher._waiting._patience.values()}
     assert states(tables) == {"fk_c_b_id": True}
     assert given_up == {"add:public.b.fk_b_a_id", "add:public.c.fk_c_a_id"}
     # The second's time began with the first's, and not when the first was given up.
