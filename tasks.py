@@ -326,6 +326,7 @@ def chaos(c, sections=None, points="all", runs="30", starts="50", seed="1"):
     help={
         "sections": "of recording, online, audit, small, validation, schema, start; by default all",
         "rows": "rows in the largest table; 2_000_000 for figures to quote, by default 200_000",
+        "shape": "tree: most rows in one table (by default), broad: many large tables",
         "major": "version of the embedded server: 15, 16 or 18; by default 16",
         "url": "measure on this server instead, in databases of its own; BENCH_DATABASE_URL does the same",
         "keep": "keep the server with the filled tables in this folder, for the next time",
@@ -347,6 +348,7 @@ def bench(
     c,
     sections=None,
     rows=None,
+    shape=None,
     major=None,
     url=None,
     keep=None,
@@ -364,7 +366,7 @@ def bench(
     write=False,
 ):
     """Measure this project against psql under a write load, the audit, the recording, small deployments, the start."""
-    given = {"sections": sections, "rows": rows, "major": major, "url": url, "keep": keep, "ways": ways}
+    given = {"sections": sections, "rows": rows, "shape": shape, "major": major, "url": url, "keep": keep, "ways": ways}
     given |= {"workers": workers, "orders": orders, "states": states, "obstacles": obstacles, "rounds": rounds}
     given |= {"writers": writers, "tables": tables, "keys": keys, "limit": limit}
     options = [f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None]

@@ -20,7 +20,7 @@ from orchestrator.core.contract import Contract, touched
 from orchestrator.core.outcome import OrchestratorError, Refused
 from orchestrator.core.seeding.columns import ColumnType
 from orchestrator.core.seeding.plan import Filling, fillings, tables_of
-from orchestrator.core.seeding.proportions import refuse_too_few
+from orchestrator.core.seeding.proportions import TREE, Proportions, refuse_too_few
 
 STEP = "seed"
 WORKERS = 2
@@ -104,6 +104,7 @@ def fill(
     *,
     rows: int,
     seed: int = 1,
+    proportions: Proportions = TREE,
     progress: Callable[[Loaded], None] | None = None,
 ) -> tuple[Loaded, ...]:
     """Fill all tables of a contract, and those they refer to by existing keys: `rows` in the largest one.
@@ -118,7 +119,7 @@ def fill(
         tables = tables_of(contract, catalog)
         _refuse_filled(connection, tables)
         kinds = _column_types(connection, tables)
-    plan = fillings(contract, catalog, kinds, rows=rows, seed=seed)
+    plan = fillings(contract, catalog, kinds, rows=rows, seed=seed, proportions=proportions)
     loaded = _Loading(server=server, progress=progress or _silent).run(plan)
     with server.session(STEP, read_only=False) as connection:
         _analyze(connection, catalog, tables)

@@ -22,7 +22,7 @@ from tests.bench import auditing, large_schema, online, pages, recording, small,
 from tests.bench.load import ORDERS
 from tests.bench.obstacles import OBSTACLES
 from tests.bench.online import Matrix
-from tests.bench.stage import STATES, Stage
+from tests.bench.stage import SHAPES, STATES, Stage
 from tests.bench.ways import LETTERS
 
 PLACE = "/var/tmp"
@@ -41,7 +41,12 @@ class Bench:
         """The server with its template."""
         chosen = self.chosen
         opened = stage.opened(
-            folder=self.folder, rows=chosen.rows, major=chosen.major, url=chosen.url, keep=chosen.keep
+            folder=self.folder,
+            rows=chosen.rows,
+            major=chosen.major,
+            url=chosen.url,
+            keep=chosen.keep,
+            shape=chosen.shape,
         )
         return self._stack.enter_context(opened)
 
@@ -157,6 +162,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="invoke bench")
     parser.add_argument("--sections", type=several(SECTIONS), default=tuple(SECTIONS))
     parser.add_argument("--rows", type=positive, default=200_000)
+    parser.add_argument("--shape", choices=tuple(SHAPES), default="tree")
     parser.add_argument("--major", type=int, choices=(15, 16, 18), default=16)
     parser.add_argument("--url", default=os.environ.get(DEFAULT_URL_VARIABLE))
     parser.add_argument("--keep", type=Path)
@@ -177,10 +183,8 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
 
 def repeated(chosen: argparse.Namespace) -> str:
     """The command that takes the same measurements; where the server was and where data is kept is no part of it."""
-    words = {
-        name: getattr(chosen, name) for name in ("sections", "rows", "major", "ways", "orders", "states", "obstacles")
-    }
-    words |= {name: getattr(chosen, name) for name in ("rounds", "workers", "writers")}
+    names = ("sections", "rows", "shape", "major", "ways", "orders", "states", "obstacles")
+    words = {name: getattr(chosen, name) for name in (*names, "rounds", "workers", "writers")}
     told = (f"--{name} {','.join(each) if isinstance(each, tuple) else each}" for name, each in words.items())
     return " ".join(["invoke bench", *told, "--write"])
 

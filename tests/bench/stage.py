@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from orchestrator.core.contract import touched
 from orchestrator.core.inventory import Secret
 from orchestrator.core.outcome import Refused
 from orchestrator.core.plan import Plan, make_plan
+from orchestrator.core.seeding.proportions import BROAD, TREE, Proportions
 from tests import servers
 from tests.bench.writing import Target, targets
 
@@ -40,6 +41,10 @@ FILE_COPY_SINCE = 150000
 
 State = Literal["vacuumed", "changed"]
 STATES: tuple[State, ...] = get_args(State)
+
+Shape = Literal["tree", "broad"]
+SHAPES: Mapping[Shape, Proportions] = {"tree": TREE, "broad": BROAD}
+"""How rows are spread over the tables: most of them in one, or many large tables."""
 
 SETTINGS = {
     "shared_buffers": "256MB",
@@ -60,6 +65,7 @@ class Stage:
     admin: str
     rows: int
     version: str
+    shape: Shape = "tree"
     cluster: Cluster | None = None
     template: str = ""
     catalog: Catalog = field(init=False)
@@ -148,13 +154,13 @@ class Stage:
     def _name(self) -> str:
         """One name for the same rows of the same tables under the same contract."""
         told = [*self.runbook.migrations(), *(each.id for each in self.runbook.contract.promised)]
-        return f"bench_{self.rows}_{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]}"
+        return f"bench_{self.shape}_{self.rows}_{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]}"
 
     def _fill(self, name: str) -> None:
         url = servers.fresh_database(self.admin)
         server = self.server(url)
         loading.apply_migrations(server, self.runbook.migrations(), self.runbook.contract)
-        loading.fill(server, self.runbook.contract, rows=self.rows)
+        loading.fill(server, self.runbook.contract, rows=self.rows, proportions=SHAPES[self.shape])
         with psycopg.connect(url, autocommit=True) as connection:
             for table in touched(self.runbook.contract.relations):
                 # On a server of others it cannot be switched off; where it is the obstacle it is switched on.
@@ -192,7 +198,9 @@ class Stage:
 
 
 @contextmanager
-def opened(*, folder: Path, rows: int, major: int, url: str | None, keep: Path | None) -> Iterator[Stage]:
+def opened(
+    *, folder: Path, rows: int, major: int, url: str | None, keep: Path | None, shape: Shape = "tree"
+) -> Iterator[Stage]:
     """A stage on the server of that URL, or on an embedded one whose data is kept in `keep` or goes with `folder`.
 
     Raises Refused when another bench is at work on the data in `keep`.
@@ -204,7 +212,8 @@ def opened(*, folder: Path, rows: int, major: int, url: str | None, keep: Path |
             url = cluster.url()
         with psycopg.connect(url, autocommit=True) as connection:
             number = connection.info.server_version
-        stage = Stage(admin=url, rows=rows, cluster=cluster, version=f"{number // 10000}.{number % 10000}")
+        version = f"{number // 10000}.{number % 10000}"
+        stage = Stage(admin=url, rows=rows, shape=shape, cluster=cluster, version=version)
         stack.callback(stage.leave)
         yield stage
 

@@ -11,7 +11,7 @@ from orchestrator.core.seeding.choice import choose
 from orchestrator.core.seeding.fields import Kinds, numbers_itself
 from orchestrator.core.seeding.following import Chosen
 from orchestrator.core.seeding.lines import Text, text_of
-from orchestrator.core.seeding.proportions import order_of, rows_of
+from orchestrator.core.seeding.proportions import TREE, Proportions, order_of, rows_of
 from orchestrator.core.seeding.shape import Shape, shape_of
 from orchestrator.core.seeding.sketch import Sketch, sketch_all
 
@@ -31,7 +31,9 @@ def tables_of(contract: Contract, catalog: Catalog) -> tuple[TableName, ...]:
     return tuple(shape_of(contract, catalog).tables)
 
 
-def fillings(contract: Contract, catalog: Catalog, kinds: Kinds, *, rows: int, seed: int) -> Iterator[Filling]:
+def fillings(
+    contract: Contract, catalog: Catalog, kinds: Kinds, *, rows: int, seed: int, proportions: Proportions = TREE
+) -> Iterator[Filling]:
     """Every table with its rows, parents first; the same for the same seed.
 
     Nothing is held of a table but the numbers of its rows' parents. Raises Refused, before the first table, when
@@ -39,7 +41,7 @@ def fillings(contract: Contract, catalog: Catalog, kinds: Kinds, *, rows: int, s
     """
     shape = shape_of(contract, catalog)
     order = order_of(shape)
-    sketches = sketch_all(shape, order, rows_of(order, rows), kinds)
+    sketches = sketch_all(shape, order, rows_of(order, rows, proportions), kinds)
     return _chosen(shape, sketches, seed)
 
 

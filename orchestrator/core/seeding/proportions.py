@@ -10,15 +10,27 @@ from orchestrator.core.outcome import Refused
 from orchestrator.core.seeding.keys import narrow
 from orchestrator.core.seeding.shape import Link, Shape
 
-STEP = 4
-"""How many times more rows stand one level further from the roots."""
-
 FEW = 5
 LEAST_SHARE = 5000
 """No table gets less than one row in so many of the largest, so that a few tenants do not carry everything."""
 
 DOUBLED = 3
 """So many levels below the roots that least number doubles, so that a parent has more than one child there too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proportions:
+    """How many times more rows stand one level further from the roots, and whether tables of a level are alike."""
+
+    step: int = 4
+    alike: bool = False
+
+
+TREE = Proportions()
+"""Most rows in the last tables: 1, 1/2, 1/3 … within a level."""
+
+BROAD = Proportions(step=2, alike=True)
+"""Many large tables, as after years of a history that is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +105,15 @@ def refuse_too_few(rows: int) -> None:
         raise Refused(message)
 
 
-def rows_of(order: Order, rows: int) -> dict[TableName, int]:
-    """Rows wanted per table: `rows` in the largest, a quarter per level up, 1, 1/2, 1/3 … within a level."""
+def rows_of(order: Order, rows: int, proportions: Proportions = TREE) -> dict[TableName, int]:
+    """Rows wanted per table: `rows` in the largest, and in the others what the proportions say."""
     deepest = max(order.levels.values(), default=0)
     least = max(FEW, rows // LEAST_SHARE)
     wanted: dict[TableName, int] = {}
     places: dict[int, int] = {}
     for name in order.tables:
         level = order.levels[name]
-        places[level] = places.get(level, 0) + 1
-        wanted[name] = max(min(rows, least << min(level, DOUBLED)), rows // STEP ** (deepest - level) // places[level])
+        places[level] = 1 if proportions.alike else places.get(level, 0) + 1
+        share = rows // proportions.step ** (deepest - level) // places[level]
+        wanted[name] = max(min(rows, least << min(level, DOUBLED)), share)
     return wanted
