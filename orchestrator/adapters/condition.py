@@ -45,8 +45,10 @@ def way(
     seen = conditions(connection, table, name)
     if seen is None:
         return None, None
-    may = may_vacuum and not old_snapshot(connection)
-    return choose(seen.child, seen.parent, indexed=seen.indexed, keys=keys, may_vacuum=may), seen
+    choice = choose(seen.child, seen.parent, indexed=seen.indexed, keys=keys, may_vacuum=may_vacuum)
+    if choice.vacuum and old_snapshot(connection):
+        choice = choose(seen.child, seen.parent, indexed=seen.indexed, keys=keys, may_vacuum=False)
+    return choice, seen
 
 
 def _condition(row: Mapping[str, Any]) -> Condition:

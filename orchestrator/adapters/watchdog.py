@@ -22,10 +22,10 @@ from orchestrator.core.locks import Mode, conflict
 from orchestrator.core.outcome import OrchestratorError
 
 SHORT_S = 0.01
-"""How often a short attempt is looked at; one that is over sooner is measured in its own transaction."""
+"""How often a short attempt is looked at; whatever is over sooner is measured in its own transaction."""
 
 LONG_S = 0.05
-"""How often long statements are looked at: half of the usual budget."""
+"""How often, and from when on, long statements are looked at: half of the usual budget."""
 
 ANSWER_WITHIN_S = 5.0
 CANCEL_AGAIN_S = 0.5
@@ -109,7 +109,7 @@ class Watchdog:
                 self._changed.wait(self._pause())
                 watches = tuple(self._watches)
             now = time.monotonic()
-            due = [each for each in watches if not each.short or now - each.began >= SHORT_S]
+            due = [each for each in watches if now - each.began >= (SHORT_S if each.short else LONG_S)]
             if due:
                 self._look(due)
 
