@@ -38,7 +38,7 @@ def conditions(connection: Connection, table: int, name: str) -> Conditions | No
     return Conditions(child=_condition(rows["child"]), parent=_condition(rows["parent"]), indexed=plain)
 
 
-def way(
+def way_of(
     connection: Connection, table: int, name: str, *, keys: int, may_vacuum: bool
 ) -> tuple[Choice | None, Conditions | None]:
     """How to validate a key that stands, and what that was concluded from. Raises psycopg.Error."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from orchestrator.adapters.attempts import Attempts
-from orchestrator.adapters.condition import vacuum, way
+from orchestrator.adapters.condition import vacuum, way_of
 from orchestrator.adapters.interruption import Interruption
 from orchestrator.adapters.lanes import Taken
 from orchestrator.adapters.postgres import Connection, is_lost
@@ -43,8 +43,8 @@ class Validations:
         except psycopg.Error as error:
             raise self.attempts.meaning(error, work) from error
         predicted = round(choice.predicted_ms * self._pace.factor, 1) if choice else None
-        event = work.event(attempts=attempts, way=choice.way if choice else "", predicted_ms=predicted)
-        settings = SETTINGS[choice.way] if choice else None
+        way, why, settings = (choice.way, choice.why, SETTINGS[choice.way]) if choice else ("", "", None)
+        event = work.event(attempts=attempts, way=way, why=why, predicted_ms=predicted)
         return Taken(entry=self.attempts.carry_out(connection, work, event, settings=settings), notes=notes)
 
     def learn(self, done: StatementDone | None) -> None:
@@ -56,7 +56,7 @@ class Validations:
         """The way for one key, after the vacuum that it asks for. Raises psycopg.Error."""
         table = work.locks[0].table
         (oid,) = self.attempts.known(connection, [table])
-        choice, seen = way(connection, oid, work.constraint, keys=keys, may_vacuum=table not in self._vacuumed)
+        choice, seen = way_of(connection, oid, work.constraint, keys=keys, may_vacuum=table not in self._vacuumed)
         if choice is None or seen is None or not choice.vacuum:
             return choice, ()
         self._vacuumed.add(table)
@@ -68,4 +68,4 @@ class Validations:
             # It was only to save time: without it another way is as good.
             if is_lost(error):
                 raise
-        return way(connection, oid, work.constraint, keys=keys, may_vacuum=False)[0], notes
+        return way_of(connection, oid, work.constraint, keys=keys, may_vacuum=False)[0], notes

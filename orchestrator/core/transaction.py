@@ -38,7 +38,7 @@ class Transaction:
         """Short is what writers queue behind, so that it has to be over within the lock budget."""
         object.__setattr__(self, "short", any(lock.blocks_writers for lock in self.locks))
 
-    def event(self, *, attempts: int, way: str = "", predicted_ms: float | None = None) -> Event:
+    def event(self, *, attempts: int, way: str = "", why: str = "", predicted_ms: float | None = None) -> Event:
         """The record; what only the server can measure is filled in when it is written."""
         match self.kind:
             case "drop":
@@ -66,6 +66,7 @@ class Transaction:
                     blocked_ms=0,
                     waited_ms=0,
                     way=way,
+                    why=why,
                     predicted_ms=predicted_ms,
                 )
 

@@ -71,7 +71,8 @@ class StatementDone:
 
     `blocked_ms` runs from our first lock request of the last attempt to this record; a commit that waits for no standby
     follows. A writer cannot have waited for us longer than that. `waited_ms` is the longest that anybody did wait
-    behind us, over all attempts, by the server's clock. `way` and `predicted_ms` tell how a validation was carried out.
+    behind us, over all attempts, by the server's clock. `way`, `why` and `predicted_ms` tell how a validation was
+    carried out, why so, and how long it was to take.
     """
 
     id: str
@@ -82,6 +83,7 @@ class StatementDone:
     blocked_ms: float
     waited_ms: float | None = None
     way: str = ""
+    why: str = ""
     predicted_ms: float | None = None
 
 
