@@ -96,7 +96,11 @@ class Server:
     @property
     def resume(self) -> str:
         """What to type to go on with a run here."""
-        return f"invoke resume --env {self.environment}{self.where}"
+        return self.command("resume")
+
+    def command(self, task: str) -> str:
+        """Another task for this environment, as it has to be typed here."""
+        return f"invoke {task} --env {self.environment}{self.where}"
 
     @property
     def place(self) -> str:

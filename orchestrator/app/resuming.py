@@ -53,7 +53,8 @@ def hold(request: Request, *, run: str | None, reason: str) -> Answer:
             held = lease.read(connection)
             if held is None or free(held, gone=lease.deserted(held)) or run not in {None, held.run}:
                 what = f"run {run}" if run else "no run"
-                message = f"{site.environment.name}: {what} is {'not ' if run else ''}at work; invoke status tells more"
+                told = f"{what} is {'not ' if run else ''}at work; {site.server.command('status')} tells more"
+                message = f"{site.environment.name}: {told}"
                 raise Refused(message)
             ledger.ask_to_hold(connection, held.run, reason=reason, os_user=os_user(), host=host_name())
         site.screen.line(
@@ -70,10 +71,9 @@ def _open_run(site: Site, connection: Connection) -> Run:
             # A run that ended may have been killed before its last event was copied: the copy is its witness.
             for each in all_runs(site.request.runs):
                 complete_copy(connection, each)
-            here = f"--env {name}{site.server.where}"
+            status, deploy = site.server.command("status"), site.server.command("deploy")
             message = (
-                f"{name}: nothing to resume: no run of its ledger is open; invoke status {here} tells what was,"
-                f" invoke deploy {here} begins"
+                f"{name}: nothing to resume: no run of its ledger is open; {status} tells what was, {deploy} begins"
             )
             raise Refused(message)
         return events.fold_entries(found[-1], ledger.entries(connection, found[-1]))
@@ -84,8 +84,9 @@ def _abandon(work: AtWork, run: Run, reason: str) -> Answer:
     standing = len(closed.standing)
     work.site.screen.line(f"run {run.id}: {reason}", status="abandoned")
     if standing:
-        told = f"  {standing} statements of it stand: invoke rollback --env {work.site.environment.name} --run {run.id}"
-        work.site.screen.line(f"{told} walks them back, invoke deploy goes on from there")
+        rollback, deploy = work.site.server.command("rollback"), work.site.server.command("deploy")
+        told = f"  {standing} statements of it stand: {rollback} --run {run.id} walks them back"
+        work.site.screen.line(f"{told}, {deploy} goes on from there")
     document = {"run": run.id, "environment": work.site.environment.name, "state": "abandoned", "reason": reason}
     return Answer(document={**document, "standing": standing}, exit_code=EXIT_DONE)
 
