@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import tomli
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.core.outcome import BadDocument, Refused
@@ -28,8 +28,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The file as a dictionary. Raises BadDocument for a file that is not TOML, Refused for one that cannot be read."""
     try:
         with path.open("rb") as file:
-            return tomllib.load(file)
-    except tomllib.TOMLDecodeError as error:
+            return tomli.load(file)
+    except tomli.TOMLDecodeError as error:
         raise BadDocument(file=str(path), key="", problem=f"not valid TOML: {error}") from error
     except UnicodeDecodeError as error:
         raise BadDocument(file=str(path), key="", problem="not UTF-8 text", remedy="save it as UTF-8") from error
@@ -66,6 +66,7 @@ def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
 
 
 def _renamed(value: Any) -> Any:
+    """The document with names that Python allows."""
     if isinstance(value, dict):
         return {WRITTEN.get(key, key): _renamed(each) for key, each in value.items()}
     return [_renamed(each) for each in value] if isinstance(value, list) else value
