@@ -117,6 +117,12 @@ def dump_installation(*, server_major: int, restore_major: int) -> Installation:
     return min(fitting, key=lambda one: one.major)
 
 
+def bench_installation() -> Installation | None:
+    """The newest installation that has pgbench, which works with older servers too; None when there is none."""
+    able = [one for one in installations() if one.has("pgbench")]
+    return max(able, key=lambda one: one.major, default=None)
+
+
 def unprivileged_account() -> Account | None:
     """`nobody` when we are root, whom PostgreSQL refuses to serve; None when we can run it ourselves."""
     if os.geteuid() != 0:

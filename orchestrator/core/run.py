@@ -22,6 +22,7 @@ from orchestrator.core.journal import (
     LedgerRewound,
     LockAttemptFailed,
     OrphansCounted,
+    PerformanceMeasured,
     PlanRecorded,
     RunFinished,
     RunResumed,
@@ -71,6 +72,7 @@ class Run:
     orphans: dict[tuple[str, str], OrphansCounted] = field(default_factory=dict)
     counting: dict[tuple[str, str], OrphansCounted] = field(default_factory=dict)
     backup: BackupProved | None = None
+    performance: PerformanceMeasured | None = None
     lock_failures: list[LockAttemptFailed] = field(default_factory=list)
     postponed: list[StatementPostponed] = field(default_factory=list)
     terminated: list[BlockerTerminated] = field(default_factory=list)
@@ -142,6 +144,7 @@ class Run:
                 self.finished, self.finished_at = None, None
             case _:
                 self._see_work(event)
+                self._see_proof(event)
                 self._see_trouble(event)
 
     def _end_step(self, event: StepFinished) -> None:
@@ -173,6 +176,13 @@ class Run:
                 self.walking = event
             case WalkedBack():
                 self.walked_back = event
+            case _:
+                return
+
+    def _see_proof(self, event: Event) -> None:
+        match event:
+            case PerformanceMeasured():
+                self.performance = event
             case _:
                 return
 

@@ -37,6 +37,7 @@ from orchestrator.core.journal.steps import (
     CatalogRecorded,
     FindingsRecorded,
     OrphansCounted,
+    PerformanceMeasured,
     PlanRecorded,
     StepFinished,
     StepStarted,
@@ -58,6 +59,7 @@ Event = (
     | CatalogRecorded
     | OrphansCounted
     | BackupProved
+    | PerformanceMeasured
     | LockAttemptFailed
     | StatementPostponed
     | BlockerTerminated
@@ -105,6 +107,7 @@ __all__ = [
     "LockAttemptFailed",
     "NotificationQueued",
     "OrphansCounted",
+    "PerformanceMeasured",
     "PlanRecorded",
     "RunFinished",
     "RunResumed",

@@ -8,6 +8,7 @@ from typing import Literal
 
 from orchestrator.core.checks import Finding
 from orchestrator.core.outcome import StepState
+from orchestrator.core.performance import LoadCost, Overhead, WriteCost
 from orchestrator.core.plan import Plan
 from orchestrator.core.verdict import Word
 
@@ -99,3 +100,17 @@ class BackupProved:
     compare_ms: float
     tool: str
     manifest_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerformanceMeasured:
+    """What the keys of the contract cost per write on a copy, before and after they were added.
+
+    `writes` were measured one at a time, `loads` with `clients` at once by `method`; `overheads` judge each table.
+    """
+
+    writes: tuple[WriteCost, ...]
+    loads: tuple[LoadCost, ...]
+    overheads: tuple[Overhead, ...]
+    clients: int
+    method: str

@@ -1,0 +1,230 @@
+"""Real writes to measure with: made along a contract from rows that exist, each tried once and rolled back.
+
+An insert copies a row, with new values only where something must be unique; where that cannot be, it is a row that
+nothing refers to, deleted and inserted again. An update gives a row the parents of another one. A delete takes away
+a copy that was inserted just before, or a row that nothing refers to. All columns are written out, so that no sequence
+moves on: those are not rolled back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle
+from typing import Final
+
+import psycopg
+
+from orchestrator.adapters.postgres import Connection, is_lost, plain_line
+from orchestrator.adapters.write_sql import Values, delete, insert, links_to, referring, sampled, update
+from orchestrator.core.catalog import Catalog, Table, TableName
+from orchestrator.core.contract import Contract
+from orchestrator.core.fresh_rows import NoFreshRow, fresh_value, renewed
+from orchestrator.core.performance import Operation
+
+VARIANTS: Final = 12
+"""So many different writes are made for an operation: a few for each client of a concurrent run."""
+
+SAMPLE: Final = 60
+"""Rows per table to make them from; some will not do, such as the only active one of its tenant."""
+
+GIVERS: Final = 3
+"""So many rows are asked for their parents before a row is left as it is."""
+
+TRY_FOR_S: Final = 1.0
+"""A write that takes long is tried a few times only."""
+
+BEGIN: Final = ("BEGIN", "SET CONSTRAINTS ALL IMMEDIATE")
+"""A key that is checked at the end of the transaction would otherwise not be checked at all."""
+
+Made = tuple[tuple["Trial", ...], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One write: what has to happen before it in its transaction, and the statement that is measured."""
+
+    before: tuple[str, ...] = ()
+    statement: str
+
+    @property
+    def transaction(self) -> tuple[str, ...]:
+        """All of it, from BEGIN to ROLLBACK."""
+        return (*BEGIN, *self.before, self.statement, "ROLLBACK")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trials:
+    """The writes of one operation on a table; without any, `unknown` says why."""
+
+    table: TableName
+    operation: Operation
+    trials: tuple[Trial, ...] = ()
+    method: str = ""
+    unknown: str = ""
+
+
+def trials_of(connection: Connection, contract: Contract, catalog: Catalog) -> Iterator[Trials]:
+    """The writes that the promised keys have a part in, for every table of the contract.
+
+    Raises psycopg.Error when the connection is lost; whatever else the server refuses makes an operation unknown.
+    """
+    for name in contract.tables:
+        operations = tuple(_operations(name, contract))
+        table = catalog.table(name)
+        if table is None or table.kind not in ("table", "partitioned"):
+            unknown = "the table does not exist" if table is None else f"it is a {table.kind}"
+            yield from (Trials(table=name, operation=each, unknown=unknown) for each in operations)
+        else:
+            making = _Making(connection=connection, contract=contract, catalog=catalog, table=table)
+            yield from map(making.of, operations)
+
+
+def _operations(name: TableName, contract: Contract) -> Iterator[Operation]:
+    """A key has a part in writes to the referencing table and in deletes from the referenced one."""
+    if any(each.table == name for each in contract.promised):
+        yield from ("insert", "update")
+    if any(each.referenced == name for each in contract.promised):
+        yield "delete"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Making:
+    """The writes to one table. Rows are read once; `refusals` are what the server said to writes that it refused."""
+
+    connection: Connection
+    contract: Contract
+    catalog: Catalog
+    table: Table
+    refusals: dict[str, None] = field(default_factory=dict)
+    _rows: list[Values] | None = None
+    _copies: tuple[Values, ...] | None = None
+
+    def of(self, operation: Operation) -> Trials:
+        """The trials of an operation, or why there is none."""
+        make: Mapping[Operation, Callable[[], Made]] = {
+            "insert": self._inserts,
+            "update": self._updates,
+            "delete": self._deletes,
+        }
+        try:
+            trials, method = make[operation]() if self._sampled() else ((), "")
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+            return Trials(table=self.table.name, operation=operation, unknown=plain_line(error))
+        if trials:
+            return Trials(table=self.table.name, operation=operation, trials=trials, method=method)
+        why = "; ".join(list(self.refusals)[:2]) if self._sampled() else "the table has no rows"
+        return Trials(table=self.table.name, operation=operation, unknown=why or "no row is free to be written")
+
+    def _sampled(self) -> list[Values]:
+        if self._rows is None:
+            self._rows = sampled(self.connection, self.table, SAMPLE)
+        return self._rows
+
+    def _inserts(self) -> Made:
+        if copies := self._copied():
+            return tuple(Trial(statement=insert(self.table, row)) for row in copies), "copy of a row"
+        again = (
+            Trial(before=(delete(self.table, row),), statement=insert(self.table, row)) for row in self._childless()
+        )
+        return self._working(again), "row that nothing refers to, inserted again"
+
+    def _deletes(self) -> Made:
+        if copies := self._copied():
+            pairs = ((insert(self.table, row), delete(self.table, row)) for row in copies)
+            trials = (Trial(before=(first,), statement=then) for first, then in pairs)
+            return self._working(trials), "copy of a row, inserted before"
+        alone = (Trial(statement=delete(self.table, row)) for row in self._childless())
+        return self._working(alone), "row that nothing refers to"
+
+    def _updates(self) -> Made:
+        """All referencing columns at once, else those that no unique index holds."""
+        mine = [each for each in self.contract.promised if each.table == self.table.name]
+        columns = tuple(dict.fromkeys(column for each in mine for column in each.columns if self._is_there(column)))
+        unique = {column for index in self.table.indexes if index.unique for column in index.columns}
+        plain = tuple(column for column in columns if column not in unique)
+        if not columns:
+            self.refusals.setdefault("no column of the relations exists")
+        for chosen in dict.fromkeys((columns, plain)):
+            if chosen and (working := self._working(self._exchanges(chosen))):
+                return working, f"{', '.join(chosen)} of another row"
+        return (), ""
+
+    def _exchanges(self, columns: tuple[str, ...]) -> Iterator[Trial]:
+        """Updates that change something: a key is only looked up when it does. Who changes most is tried first."""
+
+        def changes(row: Values, giver: Values) -> int:
+            return sum(giver[name] not in (None, row[name]) for name in columns)
+
+        rows = self._sampled()
+        for row in rows:
+            givers = sorted(rows, key=partial(changes, row), reverse=True)[:GIVERS]
+            others = [giver for giver in givers if changes(row, giver)]
+            yield from (Trial(statement=update(self.table, row, columns, giver)) for giver in others)
+
+    def _is_there(self, column: str) -> bool:
+        found = self.table.column(column)
+        return found is not None and not found.generated
+
+    def _copied(self) -> tuple[Values, ...]:
+        """Rows that are not there yet and that the server takes; none when something unique cannot be kept."""
+        if self._copies is None:
+            try:
+                self._copies = tuple(self._fresh_rows())
+            except NoFreshRow as error:
+                self.refusals.setdefault(str(error))
+                self._copies = ()
+        return self._copies
+
+    def _fresh_rows(self) -> Iterator[Values]:
+        """Each with values of its own, so that two clients never wait for the same one."""
+        columns = renewed(self.table, self._linked())
+        kinds = {name: found.type_name for name in columns if (found := self.table.column(name))}
+        rows = [row for row in self._sampled() if self._works((insert(self.table, self._fresh(row, kinds, 0)),))]
+        yield from (self._fresh(row, kinds, number) for number, row in zip(range(VARIANTS), cycle(rows), strict=False))
+
+    def _fresh(self, row: Values, kinds: Mapping[str, str], number: int) -> Values:
+        seeds = {name: f"{self.table.name}/{name}/{number}/{row[name]}" for name in kinds}
+        return {**row, **{name: fresh_value(kind, seeds[name]) for name, kind in kinds.items()}}
+
+    def _linked(self) -> frozenset[str]:
+        """The columns that refer to something."""
+        promised = (each.columns for each in self.contract.relations if each.table == self.table.name)
+        standing = (key.columns for key in self.table.foreign_keys)
+        return frozenset(column for columns in (*promised, *standing) for column in columns)
+
+    def _childless(self) -> Iterator[Values]:
+        links = links_to(self.table, self.contract, self.catalog)
+        for row in self._sampled():
+            query = referring(row, links)
+            found = self.connection.execute(query.encode()).fetchone()
+            if found and not found["found"]:
+                yield row
+
+    def _working(self, trials: Iterable[Trial]) -> tuple[Trial, ...]:
+        """Up to so many that the server takes, found within a second or so; with one in hand, never longer."""
+        working: list[Trial] = []
+        stop = time.monotonic() + TRY_FOR_S
+        for each in trials:
+            if self._works((*each.before, each.statement)):
+                working.append(each)
+            if len(working) >= VARIANTS or time.monotonic() > stop:
+                break
+        return tuple(working)
+
+    def _works(self, statements: tuple[str, ...]) -> bool:
+        """Whether the server takes these; they are rolled back in any case. Raises psycopg.Error when it is gone."""
+        text = "; ".join((*BEGIN, *statements, "ROLLBACK"))
+        try:
+            self.connection.execute(text.encode())
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+            self.connection.execute("ROLLBACK")
+            self.refusals.setdefault(plain_line(error))
+            return False
+        return True
