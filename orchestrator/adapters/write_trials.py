@@ -9,10 +9,10 @@ moves on: those are not rolled back.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Final
 
 import psycopg
@@ -104,6 +104,7 @@ class _Making:
 
     def of(self, operation: Operation) -> Trials:
         """The trials of an operation, or why there is none."""
+        self.refusals.clear()
         make: Mapping[Operation, Callable[[], Made]] = {
             "insert": self._inserts,
             "update": self._updates,
@@ -143,28 +144,32 @@ class _Making:
 
     def _updates(self) -> Made:
         """All referencing columns at once, else those that no unique index holds."""
-        mine = [each for each in self.contract.promised if each.table == self.table.name]
-        columns = tuple(dict.fromkeys(column for each in mine for column in each.columns if self._is_there(column)))
+        mine = [each.columns for each in self.contract.promised if each.table == self.table.name]
+        links = [columns for columns in dict.fromkeys(mine) if all(map(self._is_there, columns))]
         unique = {column for index in self.table.indexes if index.unique for column in index.columns}
-        plain = tuple(column for column in columns if column not in unique)
-        if not columns:
-            self.refusals.setdefault("no column of the relations exists")
-        for chosen in dict.fromkeys((columns, plain)):
+        if not links:
+            self.refusals.setdefault("the relations' columns do not exist")
+        for chosen in (links, [columns for columns in links if not unique & set(columns)]):
             if chosen and (working := self._working(self._exchanges(chosen))):
-                return working, f"{', '.join(chosen)} of another row"
+                return working, f"{', '.join(_each(chosen))} of other rows"
         return (), ""
 
-    def _exchanges(self, columns: tuple[str, ...]) -> Iterator[Trial]:
-        """Updates that change something: a key is only looked up when it does. Who changes most is tried first."""
+    def _exchanges(self, links: Sequence[tuple[str, ...]]) -> Iterator[Trial]:
+        """Updates that change something: a key is only looked up when it does. Who changes most is tried first.
+
+        One row may give all its parents, or several one each: then also what is unique together stays so.
+        """
+        columns = _each(links)
 
         def changes(row: Values, giver: Values) -> int:
             return sum(giver[name] not in (None, row[name]) for name in columns)
 
         rows = self._sampled()
         for row in rows:
-            givers = sorted(rows, key=partial(changes, row), reverse=True)[:GIVERS]
-            others = [giver for giver in givers if changes(row, giver)]
-            yield from (Trial(statement=update(self.table, row, columns, giver)) for giver in others)
+            givers = sorted(rows, key=partial(changes, row), reverse=True)[: max(GIVERS, len(links))]
+            mixed = {name: giver[name] for link, giver in zip(links, cycle(givers), strict=False) for name in link}
+            offers = [giver for giver in (*givers[:GIVERS], mixed) if changes(row, giver)]
+            yield from (Trial(statement=update(self.table, row, columns, giver)) for giver in offers)
 
     def _is_there(self, column: str) -> bool:
         found = self.table.column(column)
@@ -174,7 +179,7 @@ class _Making:
         """Rows that are not there yet and that the server takes; none when something unique cannot be kept."""
         if self._copies is None:
             try:
-                self._copies = tuple(self._fresh_rows())
+                self._copies = tuple(islice(self._fresh_rows(), VARIANTS))
             except NoFreshRow as error:
                 self.refusals.setdefault(str(error))
                 self._copies = ()
@@ -182,20 +187,22 @@ class _Making:
 
     def _fresh_rows(self) -> Iterator[Values]:
         """Each with values of its own, so that two clients never wait for the same one."""
-        columns = renewed(self.table, self._linked())
-        kinds = {name: found.type_name for name in columns if (found := self.table.column(name))}
-        rows = [row for row in self._sampled() if self._works((insert(self.table, self._fresh(row, kinds, 0)),))]
-        yield from (self._fresh(row, kinds, number) for number, row in zip(range(VARIANTS), cycle(rows), strict=False))
+        need, rows = renewed(self.table, self._links()), self._sampled()
+        kinds = {name: found.type_name for name in need.fresh if (found := self.table.column(name))}
+        sources = islice(cycle(rows), 2 * SAMPLE)
+        for number, row in enumerate(sources):
+            giver = rows[(number + 1 + number // len(rows)) % len(rows)]
+            other = {name: giver[name] for name in need.exchanged}
+            fresh = {each: fresh_value(kind, f"{self.table.name}/{each}/{number}") for each, kind in kinds.items()}
+            made = {**row, **other, **fresh}
+            if self._works((insert(self.table, made),)):
+                yield made
 
-    def _fresh(self, row: Values, kinds: Mapping[str, str], number: int) -> Values:
-        seeds = {name: f"{self.table.name}/{name}/{number}/{row[name]}" for name in kinds}
-        return {**row, **{name: fresh_value(kind, seeds[name]) for name, kind in kinds.items()}}
-
-    def _linked(self) -> frozenset[str]:
-        """The columns that refer to something."""
-        promised = (each.columns for each in self.contract.relations if each.table == self.table.name)
-        standing = (key.columns for key in self.table.foreign_keys)
-        return frozenset(column for columns in (*promised, *standing) for column in columns)
+    def _links(self) -> tuple[tuple[str, ...], ...]:
+        """The referencing columns of each relation, promised or standing."""
+        promised = [each.columns for each in self.contract.relations if each.table == self.table.name]
+        standing = [key.columns for key in self.table.foreign_keys]
+        return tuple(columns for columns in dict.fromkeys((*promised, *standing)) if all(map(self._is_there, columns)))
 
     def _childless(self) -> Iterator[Values]:
         links = links_to(self.table, self.contract, self.catalog)
@@ -228,3 +235,8 @@ class _Making:
             self.refusals.setdefault(plain_line(error))
             return False
         return True
+
+
+def _each(links: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """The columns, each once."""
+    return tuple(dict.fromkeys(column for columns in links for column in columns))

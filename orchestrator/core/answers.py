@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.core.checks import Finding
 from orchestrator.core.contract import Relation
 from orchestrator.core.fates import RelationRow
+from orchestrator.core.journal import PerformanceMeasured
 from orchestrator.core.matching import Match
 from orchestrator.core.plan import Plan
 from orchestrator.core.ports import Orphans
@@ -206,8 +207,14 @@ def report_document(summary: Summary, samples: Samples) -> Document:
         "blockers": list(summary.blockers),
         "undone": summary.undone,
         "backup": asdict(summary.backup) if summary.backup else None,
+        "performance": _performance_document(summary.performance) if summary.performance else None,
         "head": summary.head,
     }
+
+
+def _performance_document(measured: PerformanceMeasured) -> Document:
+    """What the keys cost per write, with the thresholds' word for each table."""
+    return asdict(measured) | {"overheads": [asdict(each) | {"word": each.word} for each in measured.overheads]}
 
 
 def _relation_document(row: RelationRow, sample: Iterable[Mapping[str, str | None]]) -> Document:

@@ -1,13 +1,15 @@
 """New rows from rows that exist: which columns need a value of their own, and values that no row has yet.
 
 A row that is copied refers to the same parents as the row it was copied from. Only unique indexes stand in its way:
-one column of each gets a value that is derived from a number, the same in every process.
+one column of each gets a value that is derived from a text, the same in every process. Where an index holds nothing but
+references, one of these is taken from another row.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
@@ -30,25 +32,41 @@ class NoFreshRow(ValueError):
     """No row can be copied; the text says which unique index is in the way."""
 
 
-def renewed(table: Table, linked: Collection[str]) -> tuple[str, ...]:
-    """The columns that a copied row needs new values in; `linked` ones refer to something and stay.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """What a copy needs to be a row of its own: columns with fresh values, and columns with the parents of another."""
 
-    An index on part of the rows is left to the server, because the copied row may lie outside. Raises NoFreshRow.
+    fresh: tuple[str, ...]
+    exchanged: tuple[str, ...] = ()
+
+
+def renewed(table: Table, links: Collection[tuple[str, ...]]) -> Renewal:
+    """How a copied row is kept apart in every unique index; `links` are the referencing columns of each relation.
+
+    A column that a check limits is renewed only where nothing else can be, because most new values would be refused.
+    An index on part of the rows is left to the server, because the copy may lie outside. Raises NoFreshRow.
     """
-    chosen: list[str] = []
+    linked = {column for link in links for column in link}
     checked = {
         column for each in table.constraints if each.kind == "check" for column in _named(each.definition, table)
     }
+    fresh: list[str] = []
+    exchanged: list[str] = []
     for index in sorted(table.indexes, key=lambda each: (not each.primary, each.name)):
-        if not (index.unique or index.exclusion) or set(columns := _columns(index, table)) & set(chosen):
+        columns = _columns(index, table)
+        if not (index.unique or index.exclusion) or index.partial or {*fresh, *exchanged} & set(columns):
             continue
         able = [column for column in columns if column not in linked and _can_be_made(table, column)]
-        if able:
-            chosen.append(min(able, key=lambda column: (column in checked, columns.index(column))))
-        elif not index.partial:
+        free = [column for column in able if column not in checked]
+        ours = [column for column in columns if column in linked]
+        if free or (able and not ours):
+            fresh.append((free or able)[0])
+        elif ours and len(columns) > 1:
+            exchanged += [column for link in links if ours[0] in link for column in link]
+        else:
             message = f"no new value can be made for any column of unique index {index.name}"
             raise NoFreshRow(message)
-    return tuple(chosen)
+    return Renewal(fresh=tuple(fresh), exchanged=tuple(dict.fromkeys(exchanged)))
 
 
 def _columns(index: Index, table: Table) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.checks import Finding
 from orchestrator.core.fates import FATES, RelationRow, relation_rows
-from orchestrator.core.journal import BackupProved, StatementDone
+from orchestrator.core.journal import BackupProved, PerformanceMeasured, StatementDone
 from orchestrator.core.outcome import RunState, StepState
 from orchestrator.core.run import Run
 from orchestrator.core.verdict import Word
@@ -58,6 +58,7 @@ class Summary:
     findings: tuple[Finding, ...]
     statements: tuple[StatementDone, ...]
     backup: BackupProved | None
+    performance: PerformanceMeasured | None
     longest_lock_wait_ms: float
     lock_budget_ms: int
     lock_failures: int
@@ -118,6 +119,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         findings=run.all_findings,
         statements=tuple(run.done.values()),
         backup=run.backup,
+        performance=run.performance,
         longest_lock_wait_ms=round(max(_waits(run), default=0.0), 1),
         lock_budget_ms=started.lock_budget_ms,
         lock_failures=len(run.lock_failures),
