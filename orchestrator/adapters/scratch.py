@@ -150,8 +150,7 @@ class EmbeddedScratch:
         """An empty database of that shape. Raises NoScratchDatabase or EmbeddedServerFailed."""
         programs = self.installation or nearest_installation(like.major)
         sweep(Path(tempfile.gettempdir()))
-        directory = Path(tempfile.mkdtemp(prefix=_FOLDER))
-        (directory / _MAKER).write_text(json.dumps(asdict(this_process())), encoding="utf-8")
+        directory = signed_folder()
         cluster = Cluster(directory=directory, installation=programs, settings=_THROWAWAY)
         try:
             cluster.start()
@@ -167,6 +166,13 @@ class EmbeddedScratch:
     def _server(self, cluster: Cluster) -> Server:
         place = "the embedded scratch server"
         return Server(environment="scratch", url=Secret(cluster.url()), source=place, run=self.run)
+
+
+def signed_folder() -> Path:
+    """A new temporary folder that says who made it, so that `sweep` finds it when its maker was killed."""
+    directory = Path(tempfile.mkdtemp(prefix=_FOLDER))
+    (directory / _MAKER).write_text(json.dumps(asdict(this_process())), encoding="utf-8")
+    return directory
 
 
 def sweep(folder: Path) -> tuple[Path, ...]:

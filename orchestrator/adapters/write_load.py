@@ -7,12 +7,14 @@ the machine makes of any.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from math import ceil
@@ -27,6 +29,7 @@ from orchestrator.adapters.child import ChildFailed, Order, run
 from orchestrator.adapters.dump import Link, link
 from orchestrator.adapters.postgres import Connection, Server, is_lost
 from orchestrator.adapters.programs import Installation, bench_installation
+from orchestrator.adapters.scratch import signed_folder, sweep
 from orchestrator.adapters.write_trials import Trials
 from orchestrator.core.performance import Latency
 
@@ -38,6 +41,9 @@ IDLE: Final = ("BEGIN", "SELECT 1", "ROLLBACK")
 
 MOST_SCRIPTS: Final = 128
 """pgbench takes no more; one is for the transactions that touch no table."""
+
+TRIES: Final = 20
+TRIES_SINCE: Final = 15
 
 LEAVE_WITHIN_S: Final = 60
 """After its time pgbench ends with the transactions that have begun."""
@@ -149,10 +155,11 @@ def _by_pgbench(
     tools: Installation, way: Link, scripts: Sequence[Script], clients: int, seconds: float
 ) -> tuple[Mapping[str, list[float]], str]:
     """The ms of every transaction, by table; those without a table under the empty name. Raises ChildFailed."""
-    with tempfile.TemporaryDirectory(prefix="orchestrator-performance-") as made:
-        folder = Path(made)
+    with _folder() as folder:
         all_scripts = (Script(table="", rounds=((IDLE,),)), *scripts)
         command = [str(tools.program("pgbench")), "--no-vacuum", f"--client={clients}", f"--jobs={min(clients, 2)}"]
+        # Since 15 it does not give up when two transactions want each other's row.
+        command += [f"--max-tries={TRIES}"] if tools.major >= TRIES_SINCE else []
         command += [f"--time={ceil(seconds)}", f"--random-seed={SEED}", "--log", f"--log-prefix={folder / 'log'}"]
         for number, script in enumerate(all_scripts):
             path = folder / f"{number}.sql"
@@ -168,6 +175,17 @@ def _by_pgbench(
                 for number, ms in _logged(lines):
                     spent[all_scripts[number].table].append(ms)
     return spent, f"pgbench {tools.major}, {clients} clients, {ceil(seconds)} s"
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for scripts and logs. They hold rows of the copy: after a kill, the next start removes it."""
+    sweep(Path(tempfile.gettempdir()))
+    folder = signed_folder()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _logged(lines: Iterable[str]) -> Iterator[tuple[int, float]]:

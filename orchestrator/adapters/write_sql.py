@@ -20,6 +20,9 @@ Values = Mapping[str, str | None]
 SAMPLED_FROM: Final = 3000
 """About so many rows are read from a large table, in pages that are the same each time."""
 
+LARGEST_ROW: Final = 65_536
+"""Bytes on disk; a script with longer rows would measure the network."""
+
 ROW_ADDRESS: Final[tuple[LiteralString, ...]] = ("ctid", "tableoid")
 
 
@@ -141,10 +144,20 @@ def _sample(table: Table, part: sql.Composable, count: int) -> sql.Composed:
     texts = sql.SQL(", ").join(sql.SQL("{}::text as {}").format(each, each) for each in names)
     query = sql.SQL(
         "select {texts} from (select *, ctid, tableoid, row_number() over () as orchestrator_row from {table}{part}"
-        " limit {most}) s order by orchestrator_row % 97, orchestrator_row limit {count}"
+        " where {size} < {largest} limit {most}) s order by orchestrator_row % 97, orchestrator_row limit {count}"
     )
     most, wanted = sql.Literal(SAMPLED_FROM), sql.Literal(count)
-    return query.format(texts=texts, table=qualified(table.name), part=part, most=most, count=wanted)
+    # What a value takes on disk is known without reading it.
+    sizes = [sql.SQL("coalesce(pg_column_size({}), 0)").format(sql.Identifier(each.name)) for each in table.columns]
+    return query.format(
+        texts=texts,
+        table=qualified(table.name),
+        part=part,
+        size=sql.SQL(" + ").join([sql.SQL("0"), *sizes]),
+        largest=sql.Literal(LARGEST_ROW),
+        most=most,
+        count=wanted,
+    )
 
 
 def _key(table: Table) -> tuple[str, ...]:

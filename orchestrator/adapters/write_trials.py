@@ -9,6 +9,7 @@ moves on: those are not rolled back.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,9 +19,19 @@ from typing import Final
 import psycopg
 
 from orchestrator.adapters.postgres import Connection, is_lost, plain_line
-from orchestrator.adapters.write_sql import Values, delete, insert, links_to, referring, sampled, update
+from orchestrator.adapters.write_sql import (
+    LARGEST_ROW,
+    Link,
+    Values,
+    delete,
+    insert,
+    links_to,
+    referring,
+    sampled,
+    update,
+)
 from orchestrator.core.catalog import Catalog, Table, TableName
-from orchestrator.core.contract import Contract
+from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.fresh_rows import NoFreshRow, fresh_value, renewed
 from orchestrator.core.performance import Operation
 
@@ -38,6 +49,8 @@ TRY_FOR_S: Final = 1.0
 
 BEGIN: Final = ("BEGIN", "SET CONSTRAINTS ALL IMMEDIATE")
 """A key that is checked at the end of the transaction would otherwise not be checked at all."""
+
+NO_ROWS: Final = f"the table has no rows (of up to {LARGEST_ROW // 1024} kB)"
 
 Made = tuple[tuple["Trial", ...], str]
 
@@ -71,33 +84,45 @@ def trials_of(connection: Connection, contract: Contract, catalog: Catalog) -> I
 
     Raises psycopg.Error when the connection is lost; whatever else the server refuses makes an operation unknown.
     """
+    relations: dict[TableName, list[Relation]] = defaultdict(list)
+    for each in contract.relations:
+        relations[each.table].append(each)
+    referenced = {each.referenced for each in contract.promised}
     for name in contract.tables:
-        operations = tuple(_operations(name, contract))
+        operations = tuple(_operations(relations[name], is_referenced=name in referenced))
         table = catalog.table(name)
         if table is None or table.kind not in ("table", "partitioned"):
             unknown = "the table does not exist" if table is None else f"it is a {table.kind}"
-            yield from (Trials(table=name, operation=each, unknown=unknown) for each in operations)
+            yield from (Trials(table=name, operation=operation, unknown=unknown) for operation in operations)
         else:
-            making = _Making(connection=connection, contract=contract, catalog=catalog, table=table)
+            making = _Making(
+                connection=connection,
+                table=table,
+                relations=tuple(relations[name]),
+                referring=partial(links_to, table, contract, catalog),
+            )
             yield from map(making.of, operations)
 
 
-def _operations(name: TableName, contract: Contract) -> Iterator[Operation]:
+def _operations(relations: Iterable[Relation], *, is_referenced: bool) -> Iterator[Operation]:
     """A key has a part in writes to the referencing table and in deletes from the referenced one."""
-    if any(each.table == name for each in contract.promised):
+    if any(each.deferred is None for each in relations):
         yield from ("insert", "update")
-    if any(each.referenced == name for each in contract.promised):
+    if is_referenced:
         yield "delete"
 
 
 @dataclass(slots=True, kw_only=True)
 class _Making:
-    """The writes to one table. Rows are read once; `refusals` are what the server said to writes that it refused."""
+    """The writes to one table: `relations` leave it, `referring` finds those that lead to it.
+
+    Rows are read once; `refusals` are what the server said to writes that it refused.
+    """
 
     connection: Connection
-    contract: Contract
-    catalog: Catalog
     table: Table
+    relations: tuple[Relation, ...]
+    referring: Callable[[], tuple[Link, ...]]
     refusals: dict[str, None] = field(default_factory=dict)
     _rows: list[Values] | None = None
     _copies: tuple[Values, ...] | None = None
@@ -118,7 +143,7 @@ class _Making:
             return Trials(table=self.table.name, operation=operation, unknown=plain_line(error))
         if trials:
             return Trials(table=self.table.name, operation=operation, trials=trials, method=method)
-        why = "; ".join(list(self.refusals)[:2]) if self._sampled() else "the table has no rows"
+        why = "; ".join(list(self.refusals)[:2]) if self._sampled() else NO_ROWS
         return Trials(table=self.table.name, operation=operation, unknown=why or "no row is free to be written")
 
     def _sampled(self) -> list[Values]:
@@ -144,7 +169,7 @@ class _Making:
 
     def _updates(self) -> Made:
         """All referencing columns at once, else those that no unique index holds."""
-        mine = [each.columns for each in self.contract.promised if each.table == self.table.name]
+        mine = [each.columns for each in self.relations if each.deferred is None]
         links = [columns for columns in dict.fromkeys(mine) if all(map(self._is_there, columns))]
         unique = {column for index in self.table.indexes if index.unique for column in index.columns}
         if not links:
@@ -200,12 +225,12 @@ class _Making:
 
     def _links(self) -> tuple[tuple[str, ...], ...]:
         """The referencing columns of each relation, promised or standing."""
-        promised = [each.columns for each in self.contract.relations if each.table == self.table.name]
+        promised = [each.columns for each in self.relations]
         standing = [key.columns for key in self.table.foreign_keys]
         return tuple(columns for columns in dict.fromkeys((*promised, *standing)) if all(map(self._is_there, columns)))
 
     def _childless(self) -> Iterator[Values]:
-        links = links_to(self.table, self.contract, self.catalog)
+        links = self.referring()
         for row in self._sampled():
             query = referring(row, links)
             found = self.connection.execute(query.encode()).fetchone()

@@ -9,6 +9,7 @@ applications that keys are added for do not change theirs.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -155,16 +156,14 @@ class Comparison:
 def compare(before: Costs, after: Costs) -> Comparison:
     """What was measured before and after the keys, table by table; nothing of either side is left out."""
     writes, loads = tuple(_writes(before, after)), tuple(_loads(before, after))
-    tables = dict.fromkeys((*(each.table for each in writes), *(each.table for each in loads)))
+    by_table: dict[str, list[WriteCost]] = defaultdict(list)
+    for each in writes:
+        by_table[each.table].append(each)
+    under_load = {each.table: each for each in loads}
     unindexed = {**before.unindexed, **after.unindexed}
     overheads = (
-        judge(
-            table,
-            tuple(each for each in writes if each.table == table),
-            next((each for each in loads if each.table == table), None),
-            unindexed,
-        )
-        for table in tables
+        judge(table, tuple(by_table.get(table, ())), under_load.get(table), unindexed)
+        for table in dict.fromkeys((*by_table, *under_load))
     )
     return Comparison(writes=writes, loads=loads, overheads=tuple(overheads))
 

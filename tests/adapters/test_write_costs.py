@@ -207,8 +207,8 @@ def test_odd_tables_are_measured_and_what_cannot_be_is_told(major: int, cluster_
         servers.drop_database(url)
     unknown = {(each.table, each.operation): each.unknown for each in event.writes if each.unknown}
     assert unknown == {
-        ("public.nobody", "insert"): "the table has no rows",
-        ("public.nobody", "update"): "the table has no rows",
+        ("public.nobody", "insert"): "the table has no rows (of up to 64 kB)",
+        ("public.nobody", "update"): "the table has no rows (of up to 64 kB)",
         ("public.absent", "insert"): "the table does not exist",
         ("public.absent", "update"): "the table does not exist",
         ("public.twin", "update"): 'duplicate key value violates unique constraint "twin_pkey"',
