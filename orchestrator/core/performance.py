@@ -123,8 +123,8 @@ class LoadCost:
 class Overhead:
     """What the keys cost a table at most, in ms per write, and what that is.
 
-    `slow_keys` are the new keys whose triggers alone take longer than is accepted; `unindexed` says which referencing
-    columns of the keys that fire here have no index; `unknown` what was not measured, and why.
+    `slow_keys` are the new keys whose triggers alone take longer than is accepted; `unindexed` are those that a delete
+    has to look for without an index, with their columns; `unknown` is what was not measured, and why.
     """
 
     table: str
@@ -217,17 +217,20 @@ def _loads(before: Costs, after: Costs) -> Iterator[LoadCost]:
 
 def judge(table: str, writes: tuple[WriteCost, ...], load: LoadCost | None, unindexed: Mapping[str, str]) -> Overhead:
     """One table: the worst of its operations and of its transactions under load."""
-    measured = [(each.overhead_ms, _told(each)) for each in writes]
-    measured += [(load.overhead_ms, _told_load(load))] if load else []
-    ms, cause = max(((ms, told) for ms, told in measured if ms is not None), default=(None, ""))
-    fired = {key: ms for each in writes for key, ms in each.triggers.items()}
+    told = [(each.overhead_ms, _told(each)) for each in writes]
+    told += [(load.overhead_ms, _told_load(load))] if load else []
+    measured = sorted(((ms, words) for ms, words in told if ms is not None), reverse=True)
+    # The worst one, and whatever else would not be accepted by itself.
+    causes = [words for ms, words in measured[1:] if ms > ACCEPTED_MS]
+    # An index along the referencing columns only helps those who delete what is referred to.
+    fired = {key for each in writes if each.operation == "delete" for key in each.triggers}
     new = {key for each in writes for key in each.new_keys}
     unknown = [f"{each.operation}: {each.unknown}" for each in writes if each.unknown]
     unknown += [f"under load: {load.unknown}"] if load and load.unknown else []
     return Overhead(
         table=table,
-        ms=ms,
-        cause=cause,
+        ms=measured[0][0] if measured else None,
+        cause="; ".join([words for _, words in measured[:1]] + causes),
         slow_keys=tuple(sorted(key for key in new if _slow(key, writes))),
         unindexed=tuple(f"{key} on {unindexed[key]}" for key in sorted(fired) if key in unindexed),
         unknown=tuple(unknown),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.core.performance import Costs, Latency, Overhead, Timing, Word, compare, finding
@@ -67,8 +69,10 @@ def test_time_in_the_new_keys_counts_though_noise_hides_it() -> None:
 
 def test_a_slow_key_without_an_index_is_named_with_what_to_do() -> None:
     """The finding says which key, on which columns, and asks for the index."""
-    without = {KEY: "public.child(parent_id)", OTHER: "public.child(never_fires_here)"}
-    judged = overhead(costs(timed(0.1)), costs(timed(312.0, new=311.5), unindexed=without))
+    without = {KEY: "public.child(parent_id)", OTHER: "public.child(only_inserted_here)"}
+    before, after = replace(timed(0.1), operation="delete"), replace(timed(312.0, new=311.5), operation="delete")
+    insert = timed(0.2, other=0.1)
+    judged = overhead(costs(before, timed(0.1)), costs(after, insert, unindexed=without))
     found = finding(judged)
     assert judged.slow_keys == (KEY,)
     assert judged.unindexed == (f"{KEY} on public.child(parent_id)",)
@@ -89,6 +93,15 @@ def test_under_load_the_average_counts_without_what_the_machine_added() -> None:
     assert (load.before_p95_ms, load.after_p95_ms) == (3.0, 80.0)
     assert load.overhead_ms == 11.0
     assert compared.overheads[0].word == "hold"
+
+
+def test_whatever_would_not_be_accepted_by_itself_is_told() -> None:
+    """The worst first; what is quick enough is not mentioned."""
+    judged = overhead(
+        replace(loaded(1.0), timings=(timed(0.1), replace(timed(0.1), operation="update"))),
+        replace(loaded(99.0), timings=(timed(50.0), replace(timed(0.2), operation="update"))),
+    )
+    assert judged.cause == "a transaction under load 1.00 -> 99.00 ms; insert 0.10 -> 50.00 ms"
 
 
 def test_a_quicker_machine_is_no_credit() -> None:
