@@ -196,6 +196,23 @@ def hold(request, *, run=None, reason="no reason given"):
     return resuming.hold(request, run=run, reason=reason)
 
 
+@command(
+    run="the run; by default the one that waits",
+    deny="end the run as refused instead, once it is resumed",
+    plan="before any run: the digest of the plan, as invoke plan shows it",
+    item="confirm this manual item of the checklist instead",
+    by="who confirms the item",
+    note="why, for the record; required",
+)
+def approve(request, *, run=None, deny=False, plan=None, item=None, by=None, note=None):
+    """Approve the run that waits, or accept its HOLD; you are who your database role proves."""
+    from orchestrator.app import approving
+
+    if item is not None or by is not None:
+        return approving.confirm(request, item=item, by=by, note=note, run=run)
+    return approving.approve(request, run=run, deny=deny, plan=plan, note=note)
+
+
 @command(run="the run; by default the last one")
 def verify(request, *, run=None):
     """Check a run's chain of events in the database and in the copy against each other."""

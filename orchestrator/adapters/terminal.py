@@ -136,6 +136,8 @@ class Screen:
             self.line(f"  because: {summary.reason}")
         for told in summary.taken_up:
             self.line(f"  taken up: {told}")
+        for answer in summary.answers_told:
+            self.line(f"  {answer}")
         for difference in summary.differences:
             self.line(f"  differs from before: {difference}")
         self.line(f"  {safety(summary)}")

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from orchestrator.adapters import events, lease, ledger
 from orchestrator.adapters.introspection import read_catalog
+from orchestrator.adapters.ledger_answers import approver_exists
 from orchestrator.adapters.loading import Loaded, apply_migrations, fill
 from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.render import plan_script, report
@@ -22,7 +23,7 @@ from orchestrator.core.answers import (
 )
 from orchestrator.core.checks import Finding
 from orchestrator.core.entry import Entry
-from orchestrator.core.grants import grants
+from orchestrator.core.grants import approver_grants, grants
 from orchestrator.core.inventory import Environment
 from orchestrator.core.lease import free
 from orchestrator.core.outcome import (
@@ -74,7 +75,11 @@ def preflight_grants(request: Request) -> Answer:
         with site.server.session("preflight") as connection:
             row = connection.execute("select current_user as role, current_database() as database").fetchone() or {}
             catalog = read_catalog(connection)
-        lines = tuple(grants(site.contract, catalog, role=row["role"], database=row["database"]))
+            exists = approver_exists(connection)
+        lines = (
+            *grants(site.contract, catalog, role=row["role"], database=row["database"]),
+            *approver_grants(site.environment.people, exists=exists),
+        )
         for line in () if request.json else lines:
             print(line)
     return Answer(document={"grants": list(lines)}, exit_code=EXIT_DONE)
@@ -127,6 +132,8 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
     for each in chosen:
         counts = ", ".join(f"{count} {fate}" for fate, count in each.counts.items() if count)
         site.screen.line(f"{each.run} {each.task} by {each.initiator}: {counts or each.reason}", status=each.state)
+        for line in each.answers_told if latest_only else ():
+            site.screen.line(f"  {line}")
         for step in each.next_steps if latest_only else ():
             site.screen.line(f"  next: {step}")
     if not chosen:

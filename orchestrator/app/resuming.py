@@ -16,6 +16,7 @@ from orchestrator.app.at_work import AtWork, at_work, complete_copy
 from orchestrator.app.runs import Answer, carry_out, confirmed, walk
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.app.work import work_of
+from orchestrator.core.approval import person_of
 from orchestrator.core.journal import RunResumed
 from orchestrator.core.lease import free
 from orchestrator.core.outcome import EXIT_DONE, Refused
@@ -122,14 +123,14 @@ def _same_target(work: AtWork, run: Run) -> None:
 
 def _tell(work: AtWork, journal: RunJournal) -> None:
     """Who goes on, from where, under which lease."""
-    user = os_user()
+    user, target = os_user(), identify(work.connection)
     journal.record(
         RunResumed(
-            initiator=user,
+            initiator=person_of(target.role, work.site.environment.people) or user,
             os_user=user,
             host=host_name(),
             version=__version__,
-            target=identify(work.connection),
+            target=target,
             token=work.keeper.token,
             after="held" if journal.run.finished else "interrupted",
         )

@@ -23,6 +23,7 @@ from orchestrator.app.at_work import AtWork, at_work
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.app.work import Work, find_work
 from orchestrator.core.answers import Document, json_text, run_document
+from orchestrator.core.approval import person_of
 from orchestrator.core.journal import (
     NotificationQueued,
     PlanRecorded,
@@ -152,7 +153,8 @@ def begin(
     until: str | None = None,
 ) -> None:
     """The first event: who, what, where, with which options."""
-    user = os_user()
+    user, target = os_user(), identify(connection)
+    person = person_of(target.role, site.environment.people)
     journal.record(
         RunStarted(
             task=task,
@@ -160,16 +162,17 @@ def begin(
             environment=site.environment.name,
             kind=site.environment.kind,
             steps=steps,
-            initiator=user,
+            initiator=person or user,
             os_user=user,
             host=host_name(),
             version=__version__,
-            target=identify(connection),
+            target=target,
             dry_run=site.request.dry_run,
             rolls_back=rolls_back,
             lock_budget_ms=site.environment.policy.lock_timeout_ms,
             options=_options(site.request, until),
             definition=site.definition(),
+            person=person,
         )
     )
     journal.record(NotificationQueued(topic="started", about=task))
@@ -191,6 +194,7 @@ def carry_out(
         opened=lambda: None if journal.ledger else work.open_ledger(journal),
         walk_back=lambda: _walk_own(work, journal),
         auto_rollback=work.site.environment.policy.auto_rollback,
+        hearing=work.site.hearing(),
     )
     conductor.conduct(names, until=until)
     return _finish(work.site, journal)
@@ -219,6 +223,7 @@ def _steps(site: Site, journal: RunJournal, target: Target, stack: ExitStack) ->
         "preflight": site.preflight(probes),
         "plan": site.plan_step(),
         "audit": site.audit(),
+        "approval": site.approvals(),
         "backup": site.backup(),
         "apply": Apply(dispatch=dispatch, catalog=site.catalog("apply"), contract=site.contract),
         "validate": site.validate(dry=site.request.dry_run),

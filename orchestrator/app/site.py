@@ -22,6 +22,7 @@ from orchestrator.adapters.interruption import Interruption
 from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.inventory import environment_names, load_environment, resolve
 from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.ledger_answers import LedgerAnswers
 from orchestrator.adapters.log import RunLog
 from orchestrator.adapters.orphans import OrphanQueries, TenantQueries
 from orchestrator.adapters.postgres import Connection, Server
@@ -43,6 +44,7 @@ from orchestrator.core.ports import Orphans
 from orchestrator.core.preflight import CHECKS
 from orchestrator.core.resumption import definition
 from orchestrator.core.run import Run
+from orchestrator.steps.approvals import Approvals, Hearing
 from orchestrator.steps.audit import Audit
 from orchestrator.steps.backup import TakeBackup
 from orchestrator.steps.plan import MakePlan
@@ -191,6 +193,20 @@ class Site:
             refuse=self.environment.policy.orphans == "refuse",
             found=self.show_orphans,
         )
+
+    def approvals(self) -> Approvals:
+        """The approval step."""
+        return Approvals(
+            answers=LedgerAnswers(server=self.server),
+            people=self.environment.people,
+            needed=self.environment.policy.approvals,
+            how=f'invoke approve --env {self.environment.name}{self.server.where} --run {self.run} --note "why"',
+        )
+
+    def hearing(self) -> Hearing:
+        """What is heard between the steps."""
+        step = self.approvals()
+        return Hearing(answers=step.answers, people=step.people, needed=step.needed)
 
     def show_orphans(self, found: Orphans) -> None:
         """Tell a relation with orphans on the screen; samples as the policy says."""

@@ -152,6 +152,7 @@ def run_document(summary: Summary, *, report: str | None, samples: Samples) -> D
         "rolls_back": summary.rolls_back,
         "differences": list(summary.differences),
         "taken_up": list(summary.taken_up),
+        "answers": [asdict(each) for each in summary.answers],
         "reconnections": summary.reconnections,
         "lost_events": summary.lost_events,
         "next_steps": list(summary.next_steps),

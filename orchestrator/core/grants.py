@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.contract import Contract
+from orchestrator.core.inventory import Person
+
+APPROVER = "orchestrator_approver"
+"""The role to which the ledger's functions for answers are granted."""
 
 
 def quoted(name: str) -> str:
@@ -26,6 +30,19 @@ def grants(contract: Contract, catalog: Catalog, *, role: str, database: str) ->
         yield f"GRANT REFERENCES, UPDATE ON {_table(name)} TO {quoted(role)};"
     for name in children:
         yield f"-- the role must be a member of the owner of {_table(name)}, or own it: only an owner may add a key"
+
+
+def approver_grants(people: Mapping[str, Person], *, exists: bool) -> Iterator[str]:
+    """What lets approvers answer: one role, two functions, nothing else."""
+    if not any(person.approver for person in people.values()):
+        return
+    if not exists:
+        yield f"CREATE ROLE {APPROVER} NOLOGIN;"
+    yield "-- the three below once the first run has made schema orchestrator; by itself when the role is there before"
+    yield f"GRANT USAGE ON SCHEMA orchestrator TO {APPROVER};"
+    yield f"GRANT EXECUTE ON FUNCTION orchestrator.give_answer, orchestrator.open_events TO {APPROVER};"
+    for role in dict.fromkeys(role for person in people.values() if person.approver for role in person.roles):
+        yield f"GRANT {APPROVER} TO {quoted(role)};"
 
 
 def _table(name: TableName) -> str:

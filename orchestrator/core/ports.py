@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from orchestrator.core.approval import Said
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.checks import Answer, Finding
 from orchestrator.core.contract import Relation
 from orchestrator.core.holders import Holder
-from orchestrator.core.journal import BackupProved, Event, OrphansCounted
+from orchestrator.core.journal import AnswerHeard, BackupProved, Event, OrphansCounted
 from orchestrator.core.outcome import OrchestratorError, Outcome, RunState, StatementRejected
 from orchestrator.core.plan import Statement
 from orchestrator.core.run import Run
@@ -216,3 +217,23 @@ class SuiteRunner(Protocol):
 
     def run(self, *, behavioural: bool, all_keys: bool) -> tuple[Finding, ...]:
         """One finding per check; those that write are left out where they are not allowed, and named."""
+
+
+class AnswerReader(Protocol):
+    """Reads what people said."""
+
+    def said(self, run: Run) -> tuple[Said, ...]:
+        """Answers to a run, and those before any run that no other run has used; oldest first."""
+
+    def target(self) -> str:
+        """What database answers belong to."""
+
+
+class Hearing(Protocol):
+    """What is heard between the steps."""
+
+    def denied(self, run: Run) -> AnswerHeard | None:
+        """The denial that ends the run."""
+
+    def accepted(self, run: Run, gate: str, reasons: tuple[str, ...]) -> AnswerHeard | None:
+        """Who accepted exactly this HOLD."""

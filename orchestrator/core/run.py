@@ -10,6 +10,7 @@ from datetime import datetime
 from orchestrator.core.checks import Finding
 from orchestrator.core.entry import GENESIS
 from orchestrator.core.journal import (
+    AnswerHeard,
     BackupProved,
     BlockerTerminated,
     CatalogRecorded,
@@ -89,6 +90,7 @@ class Run:
     holds: list[HoldAsked] = field(default_factory=list)
     reconnections: list[ConnectionRestored] = field(default_factory=list)
     rewinds: list[LedgerRewound] = field(default_factory=list)
+    answers: list[AnswerHeard] = field(default_factory=list)
     in_ledger: bool = False
     head: str = GENESIS
     count: int = 0
@@ -146,6 +148,7 @@ class Run:
                 self._see_work(event)
                 self._see_proof(event)
                 self._see_trouble(event)
+                self._see_gates(event)
 
     def _end_step(self, event: StepFinished) -> None:
         record = self.steps.setdefault(event.step, StepRecord())
@@ -206,6 +209,13 @@ class Run:
                 self.reconnections.append(event)
             case LedgerRewound():
                 self.rewinds.append(event)
+            case _:
+                return
+
+    def _see_gates(self, event: Event) -> None:
+        match event:
+            case AnswerHeard():
+                self.answers.append(event)
             case _:
                 return
 

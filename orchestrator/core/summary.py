@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.core.approval import open_hold, told
 from orchestrator.core.checks import Finding
 from orchestrator.core.fates import FATES, RelationRow, relation_rows
-from orchestrator.core.journal import BackupProved, PerformanceMeasured, StatementDone
+from orchestrator.core.journal import AnswerHeard, BackupProved, PerformanceMeasured, StatementDone
 from orchestrator.core.outcome import RunState, StepState
 from orchestrator.core.run import Run
 from orchestrator.core.verdict import Word
@@ -68,10 +69,16 @@ class Summary:
     undone: int
     differences: tuple[str, ...]
     taken_up: tuple[str, ...]
+    answers: tuple[AnswerHeard, ...]
     reconnections: int
     lost_events: int
     next_steps: tuple[str, ...]
     head: str
+
+    @property
+    def answers_told(self) -> tuple[str, ...]:
+        """Who approved, denied or accepted, when and why, a line each."""
+        return tuple(told(self.answers))
 
     @property
     def problems(self) -> tuple[Finding, ...]:
@@ -129,6 +136,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         undone=len(run.undone),
         differences=run.walked_back.differences if run.walked_back else (),
         taken_up=tuple(f"after it was {each.after}, by {each.initiator} on {each.host}" for each in run.resumed),
+        answers=tuple(run.answers),
         reconnections=len(run.reconnections),
         lost_events=sum(len(each.lost) for each in run.rewinds if not each.run),
         next_steps=tuple(_next_steps(run, relations, state)),
@@ -193,6 +201,8 @@ def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -
     yield from (record.remedy for record in run.steps.values() if record.remedy)
     if any(row.orphans for row in relations):
         yield "repair the orphans (a query stands beside each relation), then deploy again: only what is left is done"
+    if state == "held" and run.in_ledger and open_hold(run) is not None:
+        yield f'to accept the HOLD: invoke approve {where} --run {run.id} --note "why", then resume'
     if state in {"held", "interrupted"} and run.in_ledger:
         yield f"invoke resume {where}"
         yield f'to give it up: invoke resume {where} --abandon "why"'

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from orchestrator.core.journal import NotificationQueued, StepFinished, StepStarted, VerdictGiven, WalkBackBegan
+from orchestrator.core.approval import open_hold
+from orchestrator.core.journal import (
+    AnswerHeard,
+    NotificationQueued,
+    StepFinished,
+    StepStarted,
+    VerdictGiven,
+    WalkBackBegan,
+)
 from orchestrator.core.outcome import (
     CannotConnect,
     ConnectionLost,
@@ -20,13 +29,13 @@ from orchestrator.core.outcome import (
     RunState,
     Skipped,
 )
-from orchestrator.core.ports import Recorder, Step
+from orchestrator.core.ports import Hearing, Recorder, Step
 from orchestrator.core.verdict import Verdict, judge
 
 ATTEMPTS = 5
 """How often a step is begun when only the connection broke."""
 
-BEFORE_CHANGES = frozenset({"preflight", "plan", "audit", "backup"})
+BEFORE_CHANGES = frozenset({"preflight", "plan", "audit", "approval", "backup"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +49,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conductor:
-    """Orders steps. `opened` is called once, when the first gate is GO: from then on there is a ledger.
+    """Orders steps. `opened` is called once, when the first gate is GO or HOLD: from then on there is a ledger.
 
     `walk_back` undoes what this run did; it is called when the policy asks for it.
     """
@@ -50,6 +59,7 @@ class Conductor:
     opened: Callable[[], None]
     walk_back: Callable[[], None]
     auto_rollback: str
+    hearing: Hearing | None = None
 
     def conduct(self, names: Sequence[str], *, until: str | None = None) -> None:
         """Take the steps in order and finish the run; one that was going backwards goes on backwards.
@@ -87,22 +97,62 @@ class Conductor:
             stop = self.recorder.stopping()
             if stop is not None:
                 return self._stopped(name, f"{stop}; stopped before {name}")
+            denied = self._denied()
+            if denied is not None:
+                self._give(name, Verdict(word="NO-GO", reasons=(denied,)))
+                return Ending(state="refused", reason=denied)
             ending = None if self._stands(self.steps[name]) else self._take(self.steps[name])
+            if position == 0 and (ending is None or open_hold(self.recorder.run)):
+                refusal = self._open()
+                if refusal:
+                    return refusal
             # Orphans fail their relations and nothing else: what comes after apply still tells the whole story.
             if ending and (ending.ours or ending.state != "failed"):
                 return ending
             blamed = blamed or ending
-            if position == 0:
-                try:
-                    self.opened()
-                except JournalLost:
-                    raise
-                except OrchestratorError as error:
-                    return Ending(state="refused", reason=str(error))
             if name == until:
                 break
         stopped = f"stopped after {until} (--until)" if until and until != names[-1] else ""
         return blamed or Ending(state="done", reason=stopped)
+
+    def _open(self) -> Ending | None:
+        """Open the ledger: also for a HOLD, which has to be there to be accepted."""
+        try:
+            self.opened()
+        except JournalLost:
+            raise
+        except OrchestratorError as error:
+            return Ending(state="refused", reason=str(error))
+        return None
+
+    def _denied(self) -> str | None:
+        """Who denied the run before its first change; a denial that comes later walks nothing back."""
+        run = self.recorder.run
+        if self.hearing is None or run.changed or not run.in_ledger:
+            return None
+        with suppress(ConnectionLost, CannotConnect):
+            # When the connection is lost the step finds it again, and it is asked again before the next.
+            heard = self.hearing.denied(run)
+            if heard is not None:
+                self.recorder.record(heard)
+                return f"denied by {heard.person} ({heard.proof}): {heard.note}"
+        return None
+
+    def _accepted(self, gate: str, verdict: Verdict) -> bool:
+        """Whether somebody accepted exactly this HOLD; then that is on record, and the run goes on."""
+        run = self.recorder.run
+        heard: AnswerHeard | None = None
+        if verdict.word == "HOLD" and self.hearing is not None and run.in_ledger:
+            with suppress(ConnectionLost, CannotConnect):
+                heard = self.hearing.accepted(run, gate, verdict.reasons)
+        if heard is None:
+            return False
+        if heard.id not in {each.id for each in run.answers}:
+            self.recorder.record(heard)
+        self._give(
+            gate, Verdict(word="GO", reasons=(f"HOLD accepted by {heard.person} ({heard.proof}): {heard.note}",))
+        )
+        return True
 
     def _stands(self, step: Step) -> bool:
         """Whether this run has done the step already, before it was interrupted, and it need not be done again."""
@@ -183,7 +233,7 @@ class Conductor:
             return None
         verdict = judge(findings)
         self._give(step.name, verdict)
-        if verdict.word == "GO":
+        if verdict.word == "GO" or self._accepted(step.name, verdict):
             return None
         reason = f"{step.name} is {verdict.word}: {'; '.join(verdict.reasons)}"
         guilty = [each for each in findings if each.counts_against and each.severity != "optional"]

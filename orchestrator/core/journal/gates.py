@@ -30,7 +30,8 @@ class AnswerHeard:
 
     `subject` is what was answered: the gate of a HOLD, or the item; empty for an approval. `proof` tells how the person
     is known (`role ayu`, `slack U012ABCDEF`), `actor` is the session user that wrote it, `os_user` is only told.
-    `digest` is the plan's and `target` the identity that it was said about.
+    `digest` is the plan's and `target` the identity that it was said about. `id` is the ledger's number of the answer
+    and `at` when it was given; older journals do not tell.
     """
 
     answer: Literal["approve", "deny", "accept", "confirm"]
@@ -42,3 +43,5 @@ class AnswerHeard:
     digest: str = ""
     target: str = ""
     subject: str = ""
+    id: int = 0
+    at: str = ""

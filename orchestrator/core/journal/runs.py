@@ -14,7 +14,10 @@ Task = Literal["deploy", "rollback", "preflight", "audit", "backup", "validate",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """A run began. The lock budget is in ms."""
+    """A run began. The lock budget is in ms.
+
+    `person` is who the role of `target` proves; older journals, and roles that prove nobody, leave it empty.
+    """
 
     task: Task
     runbook: str
@@ -31,6 +34,7 @@ class RunStarted:
     lock_budget_ms: int = 100
     options: Mapping[str, str] = field(default_factory=dict)
     definition: tuple[str, ...] = ()
+    person: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,8 +100,6 @@ def judge_policy(subject: Subject, _: tuple[Row, ...]) -> Judgement:
     environment, policy = subject.environment, subject.environment.policy
     asked = {
         "environment.evidence_from": environment.environment.evidence_from is not None,
-        "people": bool(environment.people),
-        "policy.approvals": policy.approvals > 0,
         "policy.window": policy.window is not None,
         "policy.freeze": bool(policy.freeze),
         "policy.create_missing_indexes": policy.create_missing_indexes,
