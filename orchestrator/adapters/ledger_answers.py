@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from psycopg.errors import InsufficientPrivilege, InvalidSchemaName, UndefinedFunction, UndefinedTable
 
@@ -63,8 +65,23 @@ def _kept(connection: Connection) -> bool:
 
 
 def _said(row: Mapping[str, object]) -> Said:
-    values = dict(row)
-    return Said(**{**values, "reasons": tuple(str(values["reasons"]).splitlines())})  # type: ignore[arg-type]
+    values: dict[str, Any] = dict(row)
+    # What people wrote is shown on other people's terminals.
+    clean = {key: _printable(values[key]) for key in ("person", "note", "subject")}
+    return Said(**{**values, **clean, "reasons": _reasons(values["reasons"])})
+
+
+def _printable(text: str) -> str:
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+
+
+def _reasons(text: str) -> tuple[str, ...]:
+    """The reasons of a HOLD; a row by hand may hold anything, and then accepts none."""
+    with suppress(ValueError):
+        found = json.loads(text)
+        if isinstance(found, list):
+            return tuple(str(each) for each in found)
+    return ()
 
 
 def open_runs(connection: Connection, environment: str) -> tuple[Run, ...]:
@@ -76,9 +93,12 @@ def open_runs(connection: Connection, environment: str) -> tuple[Run, ...]:
     return tuple(events.fold_entries(run, entries) for run, entries in found.items())
 
 
-def give(connection: Connection, *, os_user: str, host: str, **told: str) -> Mapping[str, object]:
+def give(
+    connection: Connection, *, os_user: str, host: str, reasons: Sequence[str] = (), **told: str
+) -> Mapping[str, object]:
     """Write an answer; its number, actor, target and time are the server's. Raises Refused, ConnectionLost."""
-    values = [told.get(key, "") for key in TOLD]
+    texts = {**told, "reasons": json.dumps(list(reasons), ensure_ascii=False)}
+    values = [texts.get(key, "") for key in TOLD]
     with _allowed(connection), plainly("writing the answer", reading=True):
         query = "select * from orchestrator.give_answer(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         row = connection.execute(query, (*values, os_user, host)).fetchone() or {}

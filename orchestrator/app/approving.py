@@ -107,7 +107,6 @@ def _answer(site: Site, connection: Connection, run: Run, asked: Question, note:
         "digest": run.plan.digest if run.plan else "",
         "fingerprint": approval.touched(run),
         "subject": asked.subject,
-        "reasons": "\n".join(asked.reasons),
         "person": person,
         "proof": proof,
         "note": note,
@@ -136,7 +135,13 @@ def _approve_plan(site: Site, connection: Connection, digest: str, note: str) ->
 def _give(site: Site, connection: Connection, asked: Question, told: Mapping[str, str]) -> Answer:
     runbook = site.folder.runbook.name
     written = ledger_answers.give(
-        connection, os_user=os_user(), host=host_name(), answer=asked.answer, runbook=runbook, **told
+        connection,
+        os_user=os_user(),
+        host=host_name(),
+        reasons=asked.reasons,
+        answer=asked.answer,
+        runbook=runbook,
+        **told,
     )
     document = {
         "environment": site.environment.name,
@@ -154,6 +159,8 @@ def _give(site: Site, connection: Connection, asked: Question, told: Mapping[str
     site.screen.line(f"{what} by {told['person']} ({told['proof']})", status=DONE[asked.answer])
     for reason in asked.reasons:
         site.screen.line(f"  {reason}")
+    if told.get("digest"):
+        site.screen.line(f"  plan {told['digest']} on {written['target']}")
     if asked.answer != "confirm" and told.get("run"):
         site.screen.line(f"  next: {site.server.resume} hears it")
     return Answer(document=document, exit_code=EXIT_DONE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ class Office:
         """The database as somebody's role reaches it."""
         return make_conninfo(self.admin, user=role(self.admin, name), password="rolesecret")
 
-    def opens(self, *, approvals: int = 1) -> None:
+    def opens(self, *, approvals: int = 1, takes_on: str = "") -> None:
         """Write the inventory."""
         people = (
             ("Ayu", "ayu", (), True),
@@ -52,6 +53,9 @@ class Office:
         ]
         more = "\n".join(("[people]", *lines))
         self.desk.environment("staging", None, policy=f"approvals = {approvals}", more=more)
+        if takes_on:
+            path = self.desk.inventory / "staging.toml"
+            path.write_text(path.read_text("utf-8").replace("[policy]", f'role = "{takes_on}"\n[policy]'))
         self.sits("ayu")
 
     def sits(self, name: str) -> None:
@@ -68,10 +72,14 @@ class Office:
         self.sits(name)
         return self.desk.resume()
 
-    def says(self, name: str, *, run: str | None = None, deny: bool = False, plan: str | None = None) -> Answer:
+    def says(
+        self, name: str, *, run: str | None = None, deny: bool = False, plan: str | None = None, **options: Any
+    ) -> Answer:
         """`invoke approve` under somebody's role."""
         self.sits(name)
-        return approving.approve(self.desk.request(), run=run, deny=deny, plan=plan, note=f"{name} looked at it")
+        return approving.approve(
+            self.desk.request(**options), run=run, deny=deny, plan=plan, note=f"{name} looked at it"
+        )
 
 
 def role(url: str, name: str) -> str:
@@ -81,7 +89,21 @@ def role(url: str, name: str) -> str:
 
 @pytest.fixture
 def office(desk: Desk, master: str) -> Iterator[Office]:
-    """Real login roles on the base migration's database; approvers are members of the role for approvers."""
+    """Real login roles on the base migration's database."""
+    with staffed(desk, master) as made:
+        yield made
+
+
+@pytest.fixture
+def office_on(desk: Desk, master_on: str) -> Iterator[Office]:
+    """The same on each version in turn."""
+    with staffed(desk, master_on) as made:
+        yield made
+
+
+@contextmanager
+def staffed(desk: Desk, master: str) -> Iterator[Office]:
+    """Make the roles for a block; approvers are members of the role for approvers."""
     with psycopg.connect(master, autocommit=True) as connection:
         for each in NAMES:
             name = sql.Identifier(role(master, each))
@@ -133,8 +155,9 @@ def held(office: Office) -> str:
     return run
 
 
-def test_a_run_is_held_until_somebody_else_approves(office: Office) -> None:
+def test_a_run_is_held_until_somebody_else_approves(office_on: Office) -> None:
     """Held with the command to type, nothing changed; approved by another person it goes on and has that on record."""
+    office = office_on
     answer = office.deploy()
     run = answer.document["run"]
     assert answer.exit_code == EXIT_HELD
@@ -292,6 +315,48 @@ def test_an_approval_before_the_run_is_kept_and_used_once(office: Office) -> Non
     assert office.desk.rollback().exit_code == EXIT_DONE
     assert office.desk.plan().document["digest"] == digest
     assert office.deploy().exit_code == EXIT_HELD
+
+
+SHOP = """
+[[foreign_key]]
+table = "punchlists"
+columns = ["workflow_instance_id"]
+references = { table = "workflow_instances", columns = ["id"] }
+name = "fk_shop_1"
+"""
+
+
+@pytest.mark.parametrize("change", ["the contract", "a table", "nothing"])
+def test_an_approval_before_the_run_survives_no_change(office: Office, change: str) -> None:
+    """One other character in the name of a key, or one added column: the run waits."""
+    office.deploy(until="plan")
+    runbook = office.desk.runbook(SHOP)
+    digest = office.desk.plan(runbook=runbook).document["digest"]
+    office.says("budi", plan=digest, runbook=runbook)
+    if change == "the contract":
+        office.desk.runbook(SHOP.replace("fk_shop_1", "fk_shop_2"))
+    if change == "a table":
+        execute(office.admin, "alter table public.workflow_instances add column late text")
+    answer = office.deploy(runbook=runbook)
+    assert answer.exit_code == (EXIT_DONE if change == "nothing" else EXIT_HELD)
+    void = {"the contract": "another plan", "a table": "a table of the plan changed", "nothing": ""}[change]
+    assert void in answer.document["reason"]
+
+
+def test_the_role_of_the_environment_is_for_runs_only(office: Office) -> None:
+    """Ayu logs in as herself and takes on the owner's role; Budi may not take it on, and approves all the same."""
+    owner, ayu = role(office.admin, "team"), role(office.admin, "ayu")
+    execute(office.admin, f'reassign owned by "{ayu}" to "{owner}"', f'grant "{owner}" to "{ayu}"')
+    execute(office.admin, f'grant create on database "{servers.database_name(office.admin)}" to "{owner}"')
+    office.opens(takes_on=owner)
+    run = held(office)
+    office.says("budi", run=run)
+    done = office.resume()
+    assert done.exit_code == EXIT_DONE
+    assert office.desk.events(done, "run_started")[0]["target"]["role"] == ayu
+    assert rows(office.admin, "select nspowner::regrole::text from pg_namespace where nspname = 'orchestrator'") == [
+        (owner,)
+    ]
 
 
 def test_an_approval_while_the_run_is_not_there_yet_is_kept(office: Office, stop_at: Stop) -> None:
@@ -469,6 +534,17 @@ def test_a_no_go_cannot_be_accepted(office: Office) -> None:
     assert refused.exit_code == EXIT_REFUSED
     with pytest.raises(Refused, match="a NO-GO cannot be accepted"):
         office.says("ayu", run=refused.document["run"])
+
+
+def test_a_note_is_one_printable_line(office: Office) -> None:
+    """What an approver writes is shown on the operator's terminal."""
+    run = held(office)
+    office.sits("budi")
+    words = ("approve", "--env", "staging", "--run", run)
+    assert office.desk.typed(*words, "--note", " \n").returncode == EXIT_REFUSED
+    assert office.desk.typed(*words, "--note", "fine\n\x1b[2JGO everything").returncode == EXIT_DONE
+    (heard,) = office.resume().document["answers"]
+    assert heard["note"] == "fine [2JGO everything"
 
 
 def test_a_manual_item_is_confirmed(office: Office) -> None:

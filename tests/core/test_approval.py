@@ -88,7 +88,7 @@ def test_who_cannot_approve(actor: str, why: str) -> None:
 )
 def test_any_drift_voids_an_approval(change: dict[str, str], why: str) -> None:
     """One character of the plan, of the tables, or another database; the reason is told."""
-    weighed = approval.weigh([said(1, "budi", **change)], ASKED, PEOPLE, initiator="Ayu")
+    weighed = approval.weigh([replace(said(1, "budi"), **change)], ASKED, PEOPLE, initiator="Ayu")
     assert weighed.approved == ()
     assert why in weighed.void[0]
 

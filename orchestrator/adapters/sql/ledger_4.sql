@@ -14,8 +14,8 @@ create table orchestrator.answer (
     target text not null,
     -- The gate of a HOLD, or the item.
     subject text not null default '',
-    -- The reasons of the HOLD, a line each: another HOLD at the same gate is another question.
-    reasons text not null default '',
+    -- The reasons of the HOLD as a JSON array: another HOLD at the same gate is another question.
+    reasons text not null default '[]',
     person text not null,
     proof text not null,
     note text not null check (note ~ '\S'),
