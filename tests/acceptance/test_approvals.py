@@ -508,6 +508,18 @@ def test_an_accepted_hold_with_one_more_finding_is_another_one(office: Office) -
     assert office.resume().exit_code == EXIT_HELD
 
 
+def test_a_hold_is_denied(office: Office) -> None:
+    """Where nobody has to approve a held run can be denied, too; it ends before its first step."""
+    office.opens(approvals=0)
+    hold_findings(office, 1)
+    run = office.deploy().document["run"]
+    office.says("budi", run=run, deny=True)
+    ended = office.resume()
+    assert (ended.exit_code, ended.document["state"]) == (EXIT_REFUSED, "refused")
+    assert "denied by Budi" in ended.document["reason"]
+    assert len(keys(office.admin)) == 1
+
+
 def test_where_approvals_are_required_the_initiator_accepts_nothing(office: Office) -> None:
     """Somebody else accepts the HOLD, and then the plan is approved."""
     hold_findings(office, 1)

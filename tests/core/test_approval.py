@@ -79,16 +79,16 @@ def test_who_cannot_approve(actor: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("answer", "why"),
     [
-        ({"digest": "d" * 63 + "e"}, "another plan"),
-        ({"fingerprint": "f" * 63 + "e"}, "a table of the plan changed"),
-        ({"target": "7/app/16385"}, "another database"),
+        (said(1, "budi", digest="d" * 63 + "e"), "another plan"),
+        (said(1, "budi", fingerprint="f" * 63 + "e"), "a table of the plan changed"),
+        (said(1, "budi", target="7/app/16385"), "another database"),
     ],
 )
-def test_any_drift_voids_an_approval(change: dict[str, str], why: str) -> None:
+def test_any_drift_voids_an_approval(answer: Said, why: str) -> None:
     """One character of the plan, of the tables, or another database; the reason is told."""
-    weighed = approval.weigh([replace(said(1, "budi"), **change)], ASKED, PEOPLE, initiator="Ayu")
+    weighed = approval.weigh([answer], ASKED, PEOPLE, initiator="Ayu")
     assert weighed.approved == ()
     assert why in weighed.void[0]
 
