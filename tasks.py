@@ -221,6 +221,18 @@ def verify(request, *, run=None):
     return verifying.verify(request, run=run)
 
 
+@command(
+    option="A or B, as the runbook means them",
+    rationale="why",
+    by="who decided",
+)
+def decide(request, *, option=None, rationale=None, by=None):
+    """Record which road the runbook takes; --env adds what stands there to the record."""
+    from orchestrator.app import deciding
+
+    return deciding.decide(request, option=option, rationale=rationale, by=by)
+
+
 @command(grants="print the statements that give this role its rights")
 def preflight(request, *, grants=False):
     """Check everything that can be checked beforehand; changes nothing."""

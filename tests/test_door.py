@@ -25,7 +25,7 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 RUNNING = ("deploy", "rollback", "resume", "hold", "approve", "verify")
-READING = ("plan", "preflight", "audit", "validate", "backup", "status", "history", "report", "seed")
+READING = ("decide", "plan", "preflight", "audit", "validate", "backup", "status", "history", "report", "seed")
 
 
 def python(*words: str) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from itertools import takewhile
@@ -189,6 +190,17 @@ def size(count: int) -> str:
     return f"{amount:.1f} TiB"
 
 
+def moment(at: datetime) -> str:
+    """`2026-12-14 09:30 UTC`."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def days(span: tuple[int, int]) -> str:
+    """`day 3`, `days 4 to 5`: business days, the first is 1."""
+    first, last = span
+    return f"day {first}" if first == last else f"days {first} to {last}"
+
+
 def grouped(count: int) -> str:
     """`1234`, `1 234 567`: from five digits on, with spaces that do not break."""
     return str(count) if count < 10_000 else f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")  # noqa: PLR2004
@@ -258,12 +270,14 @@ def _environment() -> SandboxedEnvironment:
     environment.filters |= {
         "commands": commands,
         "comment": comment,
+        "days": days,
         "duration": duration,
         "fate_word": fate_word,
         "fenced": fenced,
         "grouped": grouped,
         "literal": literal,
         "lock_sql": lock_sql,
+        "moment": moment,
         "size": size,
         "source_hash": source_hash,
         "where": where,

@@ -12,10 +12,12 @@ from typing import Literal, get_args
 
 from pydantic import TypeAdapter
 
+from orchestrator.adapters.decisions import decision_of
 from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
 from orchestrator.core.catalog import Action, Deferrable, TableName
 from orchestrator.core.checks import Severity
 from orchestrator.core.contract import NAME_LIMIT, Contract, Priority, Relation, default_name
+from orchestrator.core.decision import Decision
 from orchestrator.core.outcome import BadDocument, Refused
 from orchestrator.core.timeline import STANDARD_STEPS, Runbook, standard_runbook
 
@@ -100,6 +102,7 @@ class RunbookFolder:
     runbook: Runbook
     contract: Contract
     checks: tuple[SuiteCheck, ...] = ()
+    decision: Decision | None = None
 
     def migrations(self) -> tuple[tuple[str, str], ...]:
         """Name and SQL of each migration, in the order of their names."""
@@ -107,8 +110,11 @@ class RunbookFolder:
         return tuple((path.parent.name, read_text(path)) for path in found)
 
 
-def load_runbook(name: str, *, root: Path) -> RunbookFolder:
-    """The runbook of that name below `root`, or in that folder. Raises Refused, BadDocument."""
+def load_runbook(name: str, *, root: Path, with_decision: bool = True) -> RunbookFolder:
+    """The runbook of that name below `root`, or in that folder. Raises Refused, BadDocument.
+
+    Without its decision for who is about to decide: the one in the folder may not hold any more.
+    """
     path = root / name if (root / name).is_dir() else Path(name)
     if not path.is_dir():
         known = tuple(sorted(each.parent.name for each in root.glob(f"*/{CONTRACT}")))
@@ -118,11 +124,13 @@ def load_runbook(name: str, *, root: Path) -> RunbookFolder:
     if not (path / CONTRACT).exists():
         message = f"{path}: no {CONTRACT}; a runbook folder needs one"
         raise Refused(message)
+    runbook = _timeline(path)
     return RunbookFolder(
         path=path,
-        runbook=_timeline(path),
+        runbook=runbook,
         contract=load_contract(path / CONTRACT),
         checks=tuple(_checks(path / "checks")),
+        decision=decision_of(path, runbook) if with_decision else None,
     )
 
 

@@ -24,6 +24,7 @@ from orchestrator.app.site import Request, Site, open_site
 from orchestrator.app.work import Work, find_work
 from orchestrator.core.answers import Document, json_text, run_document
 from orchestrator.core.approval import person_of
+from orchestrator.core.decision import risk
 from orchestrator.core.journal import (
     NotificationQueued,
     PlanRecorded,
@@ -173,6 +174,8 @@ def begin(
             options=_options(site.request, until),
             definition=site.definition(),
             person=person,
+            decision=site.folder.decision,
+            risk=risk(site.folder.runbook, site.folder.decision),
         )
     )
     journal.record(NotificationQueued(topic="started", about=task))

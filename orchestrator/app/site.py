@@ -293,10 +293,13 @@ def embedded_cluster(inventory: Path, name: str) -> Cluster:
     return Cluster(directory=inventory.absolute().parent / ".embedded" / name)
 
 
-def open_site(request: Request, stack: ExitStack, *, read_only: bool) -> Site:
-    """Everything that a task needs, with the server known to answer. Raises Refused and CannotConnect."""
+def open_site(request: Request, stack: ExitStack, *, read_only: bool, folder: RunbookFolder | None = None) -> Site:
+    """Everything that a task needs, with the server known to answer. Raises Refused and CannotConnect.
+
+    `folder` is the runbook where the caller has read it already.
+    """
     environment = load_environment(request.inventory, request.env)
-    folder = load_runbook(request.runbook, root=RUNBOOKS)
+    folder = folder or load_runbook(request.runbook, root=RUNBOOKS)
     _known_only(request.only, folder.contract)
     run = new_run_id()
     server = Server(

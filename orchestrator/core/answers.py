@@ -131,6 +131,7 @@ def run_document(summary: Summary, *, report: str | None, samples: Samples) -> D
         "verdict": summary.verdict,
         "reason": summary.reason,
         "dry_run": summary.dry_run,
+        "risk": summary.risk,
         "relations": dict(summary.counts),
         "findings": [finding_document(each) for each in summary.findings],
         "steps": [
@@ -171,6 +172,7 @@ def runs_document(summaries: Iterable[Summary]) -> Document:
                 "runbook": each.runbook,
                 "state": each.state,
                 "dry_run": each.dry_run,
+                "risk": each.risk,
                 "started": each.started,
                 "finished": each.finished,
                 "initiator": each.initiator,
@@ -188,6 +190,7 @@ def report_document(summary: Summary, samples: Samples) -> Document:
         "task": summary.task,
         "runbook": summary.runbook,
         "kind": summary.kind,
+        "decided": summary.decided,
         "reasons": list(summary.reasons),
         "initiator": summary.initiator,
         "host": summary.host,

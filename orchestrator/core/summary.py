@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.approval import open_hold, told
 from orchestrator.core.checks import Finding
+from orchestrator.core.decision import Decision
 from orchestrator.core.fates import FATES, RelationRow, relation_rows
 from orchestrator.core.journal import AnswerHeard, BackupProved, PerformanceMeasured, StatementDone
 from orchestrator.core.outcome import RunState, StepState
@@ -45,6 +46,8 @@ class Summary:
     database: str
     server_version: str
     dry_run: bool
+    risk: str
+    decided: str
     started: str
     finished: str | None
     duration_ms: float | None
@@ -112,6 +115,8 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         database=started.target.database,
         server_version=version_text(started.target.server_version),
         dry_run=started.dry_run,
+        risk=started.risk,
+        decided=_decided(started.decision),
         started=f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC",
         finished=f"{run.finished_at:%Y-%m-%d %H:%M:%S} UTC" if run.finished_at else None,
         duration_ms=_elapsed_ms(run),
@@ -164,6 +169,10 @@ def _blockers(run: Run) -> Iterator[str]:
 def version_text(version: int) -> str:
     """`160003` is `16.3`."""
     return f"{version // 10000}.{version % 10000}"
+
+
+def _decided(decision: Decision | None) -> str:
+    return f"{decision.option}, by {decision.by} on {decision.at:%Y-%m-%d}: {decision.rationale}" if decision else ""
 
 
 def _fingerprint(run: Run, moment: str) -> str:

@@ -43,12 +43,13 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Road:
-    """One option of the decision: what it means, its risk, and its phases."""
+    """One option of the decision: what it means, its risk, its business days (fewest, most), and its phases."""
 
     title: str
     risk: Literal["low", "medium", "high"]
     days: tuple[int, int]
     phases: tuple[Phase, ...]
+    recommended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

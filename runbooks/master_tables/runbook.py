@@ -9,6 +9,7 @@ ADD_THE_KEYS = Road(
     title="Add the missing foreign keys",
     risk="low",
     days=(7, 10),
+    recommended=True,
     phases=(
         Phase(name="decision", items=(Item(title="Decide for a road and record why", days=(1, 1)),)),
         Phase(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from orchestrator.core.decision import Decision
 from orchestrator.core.identity import Identity
 from orchestrator.core.outcome import RunState
 
@@ -14,7 +15,7 @@ Task = Literal["deploy", "rollback", "preflight", "audit", "backup", "validate",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """A run began. The lock budget is in ms.
+    """A run began. The lock budget is in ms; `risk` is in words, as the decision of that moment makes it.
 
     `person` is who the role of `target` proves; older journals, and roles that prove nobody, leave it empty.
     """
@@ -35,6 +36,8 @@ class RunStarted:
     options: Mapping[str, str] = field(default_factory=dict)
     definition: tuple[str, ...] = ()
     person: str = ""
+    decision: Decision | None = None
+    risk: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
