@@ -233,6 +233,19 @@ def decide(request, *, option=None, rationale=None, by=None):
     return deciding.decide(request, option=option, rationale=rationale, by=by)
 
 
+@command(
+    option="A or B; by default the one that was decided for",
+    start="the first day, such as 2026-12-14; by default the day of the decision",
+    holidays="skip the holidays of this country, too: ID, US, US-CA, ...",
+    format="text, md, json or ics",
+)
+def timeline(request, *, option=None, start=None, holidays=None, format=None):
+    """Show a road in dates; with --env also what its runs made of it."""
+    from orchestrator.app import timelines
+
+    return timelines.timeline(request, option=option, start=start, holidays=holidays, form=format)
+
+
 @command(grants="print the statements that give this role its rights")
 def preflight(request, *, grants=False):
     """Check everything that can be checked beforehand; changes nothing."""

@@ -15,7 +15,7 @@ import orchestrator
 
 ROOT = Path(__file__).parents[1]
 
-HEAVY = ("psycopg", "paramiko", "slack_sdk", "jinja2", "rich", "pydantic", "structlog")
+HEAVY = ("psycopg", "holidays", "icalendar", "paramiko", "slack_sdk", "jinja2", "rich", "pydantic", "structlog")
 
 LISTED = """
 import json, sys
@@ -25,7 +25,19 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 RUNNING = ("deploy", "rollback", "resume", "hold", "approve", "verify")
-READING = ("decide", "plan", "preflight", "audit", "validate", "backup", "status", "history", "report", "seed")
+READING = (
+    "decide",
+    "timeline",
+    "plan",
+    "preflight",
+    "audit",
+    "validate",
+    "backup",
+    "status",
+    "history",
+    "report",
+    "seed",
+)
 
 
 def python(*words: str) -> subprocess.CompletedProcess[str]:

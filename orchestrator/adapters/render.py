@@ -24,6 +24,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from orchestrator.adapters.ddl import lock_table
 from orchestrator.adapters.terminal import safety
 from orchestrator.core.answers import report_document
+from orchestrator.core.checklist import CheckedPhase, checklist_document
 from orchestrator.core.fates import RelationRow
 from orchestrator.core.locks import Lock
 from orchestrator.core.plan import Plan
@@ -73,10 +74,18 @@ def render(template: str, **values: object) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def report(summary: Summary, *, format: Literal["html", "md", "json"], samples: Samples, budget_ms: int) -> str:  # noqa: A002  the flag's own name
+def report(
+    summary: Summary,
+    *,
+    format: Literal["html", "md", "json"],  # noqa: A002  the flag's own name
+    samples: Samples,
+    budget_ms: int,
+    checklist: Sequence[CheckedPhase] = (),
+) -> str:
     """The report of a run; `samples` are the orphan keys per relation that are kept on this machine."""
     if format == "json":
-        document = report_document(summary, samples) | {"lock_budget_ms": budget_ms}
+        more = {"lock_budget_ms": budget_ms, "checklist": checklist_document(checklist)}
+        document = report_document(summary, samples) | more
         return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     return render(
         f"report.{format}.j2",
@@ -91,6 +100,7 @@ def report(summary: Summary, *, format: Literal["html", "md", "json"], samples: 
         samples=samples,
         budget_ms=budget_ms,
         chart=chart(summary.steps),
+        checklist=checklist,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from orchestrator.core.checklist import CheckedPhase
 from orchestrator.core.checks import Finding
 from orchestrator.core.journal import (
     BlockerTerminated,
@@ -123,6 +124,13 @@ class Screen:
             for hazard in statement.hazards:
                 self.line(f"  note: {hazard}")
         self.line(f"{len(plan.statements)} statements, digest {plan.digest[:16]}, catalog {plan.fingerprint[:16]}")
+
+    def checklist(self, phases: Iterable[CheckedPhase]) -> None:
+        """Phases with their boxes: ticked by which run or person, or what will tick them."""
+        for phase in phases:
+            self.line(f"  {phase.name}")
+            for box in phase.boxes:
+                self.line(f"    {'[x]' if box.ticked else '[ ]'} {box.item.title}: {box.told}")
 
     def ending(self, summary: Summary, report: str | None) -> None:
         """The last lines: what happened, what stands now, what to type next."""

@@ -13,6 +13,7 @@ from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.render import plan_script, report
 from orchestrator.adapters.runs import RunFolder, all_runs
 from orchestrator.adapters.terminal import Screen
+from orchestrator.app.checklists import checked, phases_of, tell
 from orchestrator.app.runs import Answer, begin
 from orchestrator.app.site import Request, open_site
 from orchestrator.core.answers import (
@@ -128,6 +129,7 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
         site = open_site(request, stack, read_only=True)
         with site.server.session("history") as connection:
             found = tuple(_summaries(request, site.environment, connection))
+            boxes = checked(site, connection) if latest_only else None
     chosen = found[-1:] if latest_only else found
     for each in chosen:
         counts = ", ".join(f"{count} {fate}" for fate, count in each.counts.items() if count)
@@ -138,7 +140,9 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
             site.screen.line(f"  next: {step}")
     if not chosen:
         site.screen.line(f"no run of {site.environment.name} yet")
-    return Answer(document=runs_document(chosen), exit_code=EXIT_DONE)
+    if boxes:
+        tell(site.screen, boxes)
+    return Answer(document=runs_document(chosen) | (boxes.document if boxes else {}), exit_code=EXIT_DONE)
 
 
 def _summaries(request: Request, environment: Environment, connection: Connection) -> Iterator[Summary]:
@@ -172,8 +176,15 @@ def show_report(request: Request, *, run: str | None, form: str) -> Answer:
         raise Refused(message)
     name = run or latest(request)
     folder = RunFolder(root=request.runs, run=name)
-    summary = summarize(_run_of(request, folder))
-    text = report(summary, format=form, samples=folder.samples(), budget_ms=summary.lock_budget_ms)  # type: ignore[arg-type]
+    found = _run_of(request, folder)
+    summary = summarize(found)
+    text = report(
+        summary,
+        format=form,  # type: ignore[arg-type]
+        samples=folder.samples(),
+        budget_ms=summary.lock_budget_ms,
+        checklist=phases_of(request, found),
+    )
     path = folder.file(f"report.{form}")
     path.write_text(text, encoding="utf-8")
     if not request.json:

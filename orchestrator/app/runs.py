@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -20,10 +20,12 @@ from orchestrator.adapters.render import report
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.adapters.target import Target
 from orchestrator.app.at_work import AtWork, at_work
+from orchestrator.app.checklists import checked_here
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.app.work import Work, find_work
 from orchestrator.core.answers import Document, json_text, run_document
 from orchestrator.core.approval import person_of
+from orchestrator.core.checklist import CheckedPhase
 from orchestrator.core.decision import risk
 from orchestrator.core.journal import (
     NotificationQueued,
@@ -113,11 +115,17 @@ def rollback(request: Request, *, run: str | None, yes: bool, confirm: Callable[
             return walk(work, journal, found)
 
 
-def write_reports(folder: RunFolder, summary: Summary) -> str:
+def write_reports(folder: RunFolder, summary: Summary, checklist: Sequence[CheckedPhase] = ()) -> str:
     """All formats of the report into the run's folder; the path of the HTML one."""
     samples = folder.samples()
     for form, name in REPORTS.items():
-        text = report(summary, format=form, samples=samples, budget_ms=summary.lock_budget_ms)  # type: ignore[arg-type]
+        text = report(
+            summary,
+            format=form,  # type: ignore[arg-type]
+            samples=samples,
+            budget_ms=summary.lock_budget_ms,
+            checklist=checklist,
+        )
         folder.file(name).write_text(text, encoding="utf-8")
         points.reached(f"file:{name}")
     return str(folder.path / REPORTS["html"])
@@ -315,7 +323,7 @@ def _finish(site: Site, journal: RunJournal) -> Answer:
     summary = summarize(journal.run)
     path = None
     try:
-        path = write_reports(site.run_folder, summary)
+        path = write_reports(site.run_folder, summary, checked_here(site, journal.run).phases)
     except (OSError, OrchestratorError, TemplateError) as error:
         # The run is over and on record: a report can be rendered at any time.
         site.screen.line(f"the report could not be written: {error}; invoke report --run {summary.run}", status="FAIL")
