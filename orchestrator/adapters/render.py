@@ -205,12 +205,6 @@ def moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def days(span: tuple[int, int]) -> str:
-    """`day 3`, `days 4 to 5`: business days, the first is 1."""
-    first, last = span
-    return f"day {first}" if first == last else f"days {first} to {last}"
-
-
 def grouped(count: int) -> str:
     """`1234`, `1 234 567`: from five digits on, with spaces that do not break."""
     return str(count) if count < 10_000 else f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")  # noqa: PLR2004
@@ -280,7 +274,6 @@ def _environment() -> SandboxedEnvironment:
     environment.filters |= {
         "commands": commands,
         "comment": comment,
-        "days": days,
         "duration": duration,
         "fate_word": fate_word,
         "fenced": fenced,

@@ -130,7 +130,7 @@ class Screen:
         for phase in phases:
             self.line(f"  {phase.name}")
             for box in phase.boxes:
-                self.line(f"    {'[x]' if box.ticked else '[ ]'} {box.item.title}: {box.told}")
+                self.line(f"    {'[x]' if box.ticked else '[ ]'} {box.item.title} ({box.item.planned}): {box.told}")
 
     def ending(self, summary: Summary, report: str | None) -> None:
         """The last lines: what happened, what stands now, what to type next."""

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from orchestrator.adapters.calendars import WorkCalendar, work_calendar
 from orchestrator.adapters.ics import calendar_text
-from orchestrator.adapters.render import days, render
+from orchestrator.adapters.render import render
 from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app.checklists import Checked, checked
@@ -149,7 +149,7 @@ def _show(screen: Screen, found: Timeline) -> None:
         screen.line(f"  note: {note}")
     for row in found.rows:
         each = row.planned
-        screen.line(f"{each.first} to {each.last}  {days(each.item.days):<13} {each.phase:<14} {each.item.title}")
+        screen.line(f"{each.first} to {each.last}  {each.item.planned:<13} {each.phase:<14} {each.item.title}")
         if row.box is not None:
             screen.line(f"  {'[x]' if row.box.ticked else '[ ]'} {row.told}")
     for day, why in found.skipped:

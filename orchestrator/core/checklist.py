@@ -60,7 +60,7 @@ class Box:
     def told(self) -> str:
         """What ticked it and when, or what will."""
         if self.at is None:
-            return self.missing
+            return f"waits for {self.missing}"
         when = f"{self.at:%Y-%m-%d %H:%M} UTC"
         if self.run and self.state == "done":
             return f"run {self.run} on {self.environment}, {when}"

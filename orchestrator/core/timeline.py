@@ -32,6 +32,12 @@ class Item:
     days: tuple[int, int]
     step: StepName | None = None
 
+    @property
+    def planned(self) -> str:
+        """`day 3`, `days 4 to 5`."""
+        first, last = self.days
+        return f"day {first}" if first == last else f"days {first} to {last}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:

@@ -164,8 +164,8 @@ def test_runs_fill_the_timeline(desk: Desk, runbook: Path, staging: str) -> None
     other = told(desk, *place, "--option", "B", "--start", "2026-01-05")
     assert other["notes"] == ["option B is not decided for: no run is compared with it"]
 
-    assert f"[x] Full validation, C3 to C6: run {run} on staging" in desk.typed("status", *place).stdout
-    assert f"| yes | Full validation, C3 to C6 | day 3 | run {run} on staging" in desk.file(answer, "report.md")
+    assert f"[x] Full validation, C3 to C6 (day 3): run {run} on staging" in desk.typed("status", *place).stdout
+    assert f"| done | Full validation, C3 to C6 | day 3 | run {run} on staging" in desk.file(answer, "report.md")
     assert '<section id="checklist"' in desk.file(answer, "report.html")
     assert desk.report(answer)["checklist"][1]["items"][0]["run"] == run
 
