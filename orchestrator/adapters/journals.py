@@ -76,7 +76,7 @@ def in_folder(root: Path, *, runbook: str, environments: Iterable[str]) -> Journ
     for folder in all_runs(root):
         try:
             entries = _read(folder.path / JOURNAL, runbook, wanted)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             unread.append(f"{folder.path / JOURNAL} cannot be read ({error})")
             continue
         if entries:

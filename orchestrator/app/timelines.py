@@ -94,7 +94,7 @@ def _day(folder: RunbookFolder, label: Option, start: str | None) -> date:
     if start is None:
         if folder.decision and folder.decision.option == label:
             return folder.decision.at.astimezone(UTC).date()
-        message = "from which day? --start 2026-12-14; without it the day of the decision counts, and none was taken"
+        message = f"from which day? --start 2026-12-14 (option {label} is not decided for: then that day would count)"
         raise Refused(message)
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", start, re.ASCII):

@@ -184,7 +184,8 @@ def _verdict(run: Run, step: StepName, contract: frozenset[str]) -> bool | None:
     - `apply`: a deployment that is done, not narrowed by `--only`, and whose apply had something to do: where every key
       stood already nothing was tried. A way back that took something away unticks it.
     - `validate`, `audit`: a step, or the task of that name, whose findings are GO, or whose HOLD was accepted, so that
-      the run came to its end. Findings that are not GO untick it; for `validate` a way back does, too.
+      the run came to its end; with `--only` or with a check that was not asked it is only a part, and says nothing.
+      Findings that are not GO untick it; for `validate` a way back does, too.
     - `preflight`: the same, but a later NO-GO does not untick it: the gates ask again by themselves.
     - Any other step: done in a deployment, or a task of that name that is done.
 
@@ -210,7 +211,8 @@ def _answered(run: Run, step: StepName) -> bool | None:
         return True if _did(run, step) or (_ended_well(run) and run.started and run.started.task == step) else None
     word = judge(findings).word
     if word == "GO" or (word == "HOLD" and _did(run, step) and _ended_well(run)):
-        return None if _narrowed(run) and step in CLAIMS else True
+        part = step in CLAIMS and (_narrowed(run) or any(each.status == "unknown" for each in findings))
+        return None if part else True
     return False if step in CLAIMS else None
 
 

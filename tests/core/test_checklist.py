@@ -174,6 +174,15 @@ def test_the_first_run_ticks_and_the_latest_answer_counts() -> None:
     assert states(ticked(*passed, failed)) == {VALIDATE: "r4"}
 
 
+def test_a_part_of_the_validation_ticks_nothing() -> None:
+    """A check that was not asked (the environment does not allow what writes) is told as unknown."""
+    part = run("r2", task="validate", state=None)
+    left_out = replace(finding("C6", "pass"), status="unknown", severity="optional")
+    part.findings["validate"] = (finding("C1", "pass"), left_out)
+    assert states(ticked(part)) == {}
+    assert states(ticked(whole("r1"), part))[VALIDATE] == "r1"
+
+
 def test_a_preflight_that_fails_later_unticks_nothing() -> None:
     """Preparing was done; whether production is open is asked by the gates again."""
     good = run("r1", task="preflight", state=None, kind="production", environment="prod")
