@@ -157,11 +157,11 @@ def test_runs_fill_the_timeline(desk: Desk, runbook: Path, staging: str) -> None
     assert by == {"write-the-foreign-key-migration-and-try-it-in-staging": run, "full-validation-c3-to-c6": run}
     assert boxes["deploy-to-production"]["missing"] == "apply on production"
 
-    found = told(desk, *place, "--start", "2026-01-05")
+    found = told(desk, *place, "--start", "2020-01-06")
     row = found["items"][1]
     assert (row["actual"]["run"], row["late"] > 0) == (run, True)
-    assert "business days late" in desk.typed("timeline", *place, "--start", "2026-01-05").stdout
-    other = told(desk, *place, "--option", "B", "--start", "2026-01-05")
+    assert "business days late" in desk.typed("timeline", *place, "--start", "2020-01-06").stdout
+    other = told(desk, *place, "--option", "B", "--start", "2020-01-06")
     assert other["notes"] == ["option B is not decided for: no run is compared with it"]
 
     assert f"[x] Full validation, C3 to C6 (day 3): run {run} on staging" in desk.typed("status", *place).stdout
