@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from orchestrator.adapters import events
+from orchestrator.adapters import events, ledger_answers
 from orchestrator.adapters.ledger import version_of
 from orchestrator.adapters.postgres import Connection, plainly, statement
 from orchestrator.adapters.runs import JOURNAL, all_runs
@@ -38,6 +38,7 @@ class Journals:
     """Runs with only what a checklist needs, what people confirmed in them, and which journals could not be read."""
 
     entries: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
+    answers: tuple[Confirmation, ...] = ()
     unread: tuple[str, ...] = ()
 
     @property
@@ -47,7 +48,8 @@ class Journals:
 
     @property
     def confirmations(self) -> Iterator[Confirmation]:
-        """Manual items that people confirmed."""
+        """Manual items that people confirmed, in a run or beside all runs."""
+        yield from self.answers
         for entry in (each for entries in self.entries.values() for each in entries if each.kind == "answer_heard"):
             said = events.decode(entry.kind, entry.data)
             if isinstance(said, AnswerHeard) and said.answer == "confirm":
@@ -57,7 +59,11 @@ class Journals:
 
     def with_others(self, others: Journals) -> Journals:
         """These and others; where both have a run, this one's entries stay."""
-        return Journals(entries={**others.entries, **self.entries}, unread=self.unread + others.unread)
+        return Journals(
+            entries={**others.entries, **self.entries},
+            answers=tuple(dict.fromkeys(self.answers + others.answers)),
+            unread=self.unread + others.unread,
+        )
 
 
 def in_ledger(connection: Connection, *, runbook: str, environments: Iterable[str]) -> Journals:
@@ -67,7 +73,15 @@ def in_ledger(connection: Connection, *, runbook: str, environments: Iterable[st
     values = {"runbook": runbook, "environments": list(environments), "kinds": list(KINDS)}
     with plainly("reading the journal in schema orchestrator", reading=True):
         rows = [Entry(**row) for row in connection.execute(statement("journals"), values)]
-    return Journals(entries={run: tuple(found) for run, found in groupby(rows, key=lambda each: each.run)})
+    return Journals(
+        entries={run: tuple(found) for run, found in groupby(rows, key=lambda each: each.run)},
+        answers=tuple(
+            Confirmation(
+                item=each.subject, person=each.person, at=each.at, note=each.note, proof=each.proof, run=each.run
+            )
+            for each in ledger_answers.confirmations(connection, runbook)
+        ),
+    )
 
 
 def in_folder(root: Path, *, runbook: str, environments: Iterable[str]) -> Journals:

@@ -7,12 +7,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from orchestrator.adapters import ledger_answers
+from orchestrator.adapters.documents import nearest
 from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.processes import host_name, os_user
 from orchestrator.app.runs import Answer
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.core import approval
 from orchestrator.core.approval import SHOWN, Question
+from orchestrator.core.checklist import item_key, manual_items
 from orchestrator.core.outcome import EXIT_DONE, Refused
 from orchestrator.core.run import Run
 from orchestrator.core.snapshot import recorded
@@ -45,6 +47,7 @@ def confirm(request: Request, *, item: str | None, by: str | None, note: str | N
         raise Refused(message)
     with ExitStack() as stack:
         site = _speaking(open_site(request, stack, read_only=False))
+        item = _known(site, item)
         people = site.environment.people
         if people and by not in people:
             message = f"--by {by}: nobody of [people]; known: {', '.join(people)}"
@@ -60,6 +63,18 @@ def confirm(request: Request, *, item: str | None, by: str | None, note: str | N
 def _speaking(site: Site) -> Site:
     """Without `database.role`: an approver may not take it on, and who speaks is the role that logged in."""
     return replace(site, server=replace(site.server, role=None))
+
+
+def _known(site: Site, item: str) -> str:
+    """The item as the checklist knows it, by its title or its short form. Raises Refused."""
+    runbook, decision = site.folder.runbook, site.folder.decision
+    roads = [road for option, road in runbook.roads.items() if decision is None or option == decision.option]
+    known = {key for road in roads for key in manual_items(road)}
+    if item_key(item) in known:
+        return item_key(item)
+    hint = nearest(item_key(item), tuple(known)) if known else "its checklist has none"
+    message = f"--item {item}: no manual item of runbook {runbook.name}; {hint}"
+    raise Refused(message)
 
 
 def _note(note: str | None) -> str:
