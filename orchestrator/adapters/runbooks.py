@@ -12,10 +12,12 @@ from typing import Literal, get_args
 
 from pydantic import TypeAdapter
 
+from orchestrator.adapters.decisions import load_decision
 from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
 from orchestrator.core.catalog import Action, Deferrable, TableName
 from orchestrator.core.checks import Severity
 from orchestrator.core.contract import NAME_LIMIT, Contract, Priority, Relation, default_name
+from orchestrator.core.decision import Decision
 from orchestrator.core.outcome import BadDocument, Refused
 from orchestrator.core.timeline import STANDARD_STEPS, Runbook, standard_runbook
 
@@ -100,6 +102,7 @@ class RunbookFolder:
     runbook: Runbook
     contract: Contract
     checks: tuple[SuiteCheck, ...] = ()
+    decision: Decision | None = None
 
     def migrations(self) -> tuple[tuple[str, str], ...]:
         """Name and SQL of each migration, in the order of their names."""
@@ -123,6 +126,7 @@ def load_runbook(name: str, *, root: Path) -> RunbookFolder:
         runbook=_timeline(path),
         contract=load_contract(path / CONTRACT),
         checks=tuple(_checks(path / "checks")),
+        decision=load_decision(path),
     )
 
 

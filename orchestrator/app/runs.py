@@ -54,6 +54,7 @@ from orchestrator.engine.conductor import ATTEMPTS, Conductor
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.walk_back import WalkBack
 from orchestrator.steps.apply import Apply
+from orchestrator.steps.gates import Gates
 
 ENDINGS: Mapping[StepState, tuple[Word, RunState]] = {
     "done": ("GO", "done"),
@@ -177,7 +178,7 @@ def begin(
 
 def _options(request: Request, until: str | None) -> Mapping[str, str]:
     """The options that change what a run does, and those that a next command has to repeat."""
-    told = {"only": ",".join(request.only), "until": until or "", "where": request.where}
+    told = {"only": ",".join(request.only), "until": until or "", "where": request.where, **request.passage.options}
     return {key: value for key, value in told.items() if value}
 
 
@@ -185,9 +186,11 @@ def carry_out(
     work: AtWork, journal: RunJournal, names: tuple[str, ...], *, until: str | None, stack: ExitStack
 ) -> Answer:
     """Conduct the steps, from the first or from where the journal says that the run stands."""
+    gates = work.site.gates()
     conductor = Conductor(
-        steps=_steps(work.site, journal, work.target, stack),
+        steps=_steps(work.site, journal, work.target, stack, gates),
         recorder=journal,
+        gatekeeper=gates,
         opened=lambda: None if journal.ledger else work.open_ledger(journal),
         walk_back=lambda: _walk_own(work, journal),
         auto_rollback=work.site.environment.policy.auto_rollback,
@@ -202,7 +205,7 @@ def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
         begin(site, journal, connection, task="deploy", steps=names)
         target = Target(server=site.server, identity=identify(connection), within_s=0)
     conductor = Conductor(
-        steps=_steps(site, journal, target, stack),
+        steps=_steps(site, journal, target, stack, site.gates()),
         recorder=journal,
         opened=lambda: None,
         walk_back=lambda: None,
@@ -212,13 +215,14 @@ def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
     return _finish(site, journal)
 
 
-def _steps(site: Site, journal: RunJournal, target: Target, stack: ExitStack) -> dict[str, Step]:
+def _steps(site: Site, journal: RunJournal, target: Target, stack: ExitStack, gates: Gates) -> dict[str, Step]:
     probes = stack.enter_context(site.probes())
     dispatch = _dispatcher(site, journal, target)
     return {
         "preflight": site.preflight(probes),
         "plan": site.plan_step(),
         "audit": site.audit(),
+        "gates": gates,
         "backup": site.backup(),
         "apply": Apply(dispatch=dispatch, catalog=site.catalog("apply"), contract=site.contract),
         "validate": site.validate(dry=site.request.dry_run),

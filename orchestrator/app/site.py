@@ -17,6 +17,7 @@ from psycopg import sql
 from orchestrator.adapters.backup import DumpBackup, ExternalBackup
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
+from orchestrator.adapters.gate_facts import GateFacts
 from orchestrator.adapters.identity import Others
 from orchestrator.adapters.interruption import Interruption
 from orchestrator.adapters.introspection import DatabaseCatalog
@@ -33,6 +34,7 @@ from orchestrator.adapters.runs import FileJournal, RunFolder, Samples
 from orchestrator.adapters.scratch import EmbeddedScratch, ServerScratch, nearest_installation
 from orchestrator.adapters.suite import CheckSuite
 from orchestrator.adapters.terminal import Screen
+from orchestrator.app.passage import Passage
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
 from orchestrator.core.inventory import Database, Environment, Secret, Source
@@ -45,6 +47,7 @@ from orchestrator.core.resumption import definition
 from orchestrator.core.run import Run
 from orchestrator.steps.audit import Audit
 from orchestrator.steps.backup import TakeBackup
+from orchestrator.steps.gates import Gates
 from orchestrator.steps.plan import MakePlan
 from orchestrator.steps.preflight import Preflight
 from orchestrator.steps.validate import TENANT, Validate
@@ -64,6 +67,7 @@ class Request:
     json: bool = False
     dry_run: bool = False
     only: tuple[str, ...] = ()
+    passage: Passage = field(default_factory=Passage)
 
     @property
     def where(self) -> str:
@@ -140,7 +144,8 @@ class Site:
         options = run.started.options if run.started else {}
         only = tuple(filter(None, options.get("only", "").split(",")))
         server = replace(self.server, run=run.id)
-        return replace(self, run=run.id, server=server, request=replace(self.request, only=only))
+        request = replace(self.request, only=only, passage=self.request.passage.resumed(run))
+        return replace(self, run=run.id, server=server, request=request)
 
     def definition(self) -> tuple[str, ...]:
         """What the runbook says to do, line by line, as a run keeps it from its beginning."""
@@ -172,7 +177,7 @@ class Site:
         return Probes(
             server=self.server,
             contract=self.contract,
-            others=Others(servers=dict(self._others())),
+            others=Others(servers=dict(self.others())),
             backup=self.environment.backup,
             check_tools=self._check_tools,
         )
@@ -195,6 +200,21 @@ class Site:
     def show_orphans(self, found: Orphans) -> None:
         """Tell a relation with orphans on the screen; samples as the policy says."""
         self.screen.orphans(found, show_sample=self.environment.policy.show_samples != "nowhere")
+
+    def gates(self) -> Gates:
+        """The gates step, which keeps the later steps' gates, too."""
+        passage = self.request.passage
+        gatherer = GateFacts(
+            environment=self.environment,
+            where=self.request.where,
+            folder=self.folder,
+            contract=self.contract,
+            server=self.server,
+            reach=self.reach,
+            clock=passage.clock,
+            file=passage.evidence,
+        )
+        return Gates(kind=self.environment.kind, gatherer=gatherer, overrides=passage.overrides, by=os_user())
 
     def backup(self, *, always: bool = False) -> TakeBackup:
         """The backup step."""
@@ -251,7 +271,7 @@ class Site:
         with scratch.server.session("scratch", read_only=True) as connection:
             return connection.info.server_version // 10000
 
-    def _others(self) -> Iterator[tuple[str, Callable[[], Server]]]:
+    def others(self) -> Iterator[tuple[str, Callable[[], Server]]]:
         """Every other environment that stands in the inventory."""
         for name in environment_names(self.request.inventory):
             if name != self.request.env:

@@ -153,6 +153,7 @@ def run_document(summary: Summary, *, report: str | None, samples: Samples) -> D
         "taken_up": list(summary.taken_up),
         "reconnections": summary.reconnections,
         "lost_events": summary.lost_events,
+        "overridden": list(summary.overridden),
         "next_steps": list(summary.next_steps),
         "report": report,
     }

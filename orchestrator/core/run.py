@@ -16,6 +16,7 @@ from orchestrator.core.journal import (
     ConnectionRestored,
     Event,
     FindingsRecorded,
+    GatesOverridden,
     HoldAsked,
     KeyRestored,
     LedgerOpened,
@@ -87,6 +88,7 @@ class Run:
     holds: list[HoldAsked] = field(default_factory=list)
     reconnections: list[ConnectionRestored] = field(default_factory=list)
     rewinds: list[LedgerRewound] = field(default_factory=list)
+    overridden: list[GatesOverridden] = field(default_factory=list)
     in_ledger: bool = False
     head: str = GENESIS
     count: int = 0
@@ -143,6 +145,11 @@ class Run:
             case _:
                 self._see_work(event)
                 self._see_trouble(event)
+                self._see_gates(event)
+
+    def _see_gates(self, event: Event) -> None:
+        if isinstance(event, GatesOverridden):
+            self.overridden.append(event)
 
     def _end_step(self, event: StepFinished) -> None:
         record = self.steps.setdefault(event.step, StepRecord())

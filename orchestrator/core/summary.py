@@ -69,6 +69,7 @@ class Summary:
     taken_up: tuple[str, ...]
     reconnections: int
     lost_events: int
+    overridden: tuple[str, ...]
     next_steps: tuple[str, ...]
     head: str
 
@@ -129,6 +130,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         taken_up=tuple(f"after it was {each.after}, by {each.initiator} on {each.host}" for each in run.resumed),
         reconnections=len(run.reconnections),
         lost_events=sum(len(each.lost) for each in run.rewinds if not each.run),
+        overridden=tuple(f"{', '.join(each.gates)} by {each.by}: {each.reason}" for each in run.overridden),
         next_steps=tuple(_next_steps(run, relations, state)),
         head=run.head,
     )

@@ -6,7 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.core.journal import NotificationQueued, StepFinished, StepStarted, VerdictGiven, WalkBackBegan
+from orchestrator.core.checks import Finding
+from orchestrator.core.journal import (
+    FindingsRecorded,
+    NotificationQueued,
+    StepFinished,
+    StepStarted,
+    VerdictGiven,
+    WalkBackBegan,
+)
 from orchestrator.core.outcome import (
     CannotConnect,
     ConnectionLost,
@@ -20,13 +28,13 @@ from orchestrator.core.outcome import (
     RunState,
     Skipped,
 )
-from orchestrator.core.ports import Recorder, Step
+from orchestrator.core.ports import Gatekeeper, Recorder, Step
 from orchestrator.core.verdict import Verdict, judge
 
 ATTEMPTS = 5
 """How often a step is begun when only the connection broke."""
 
-BEFORE_CHANGES = frozenset({"preflight", "plan", "audit", "backup"})
+BEFORE_CHANGES = frozenset({"preflight", "plan", "audit", "gates", "backup"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,7 @@ class Conductor:
     opened: Callable[[], None]
     walk_back: Callable[[], None]
     auto_rollback: str
+    gatekeeper: Gatekeeper | None = None
 
     def conduct(self, names: Sequence[str], *, until: str | None = None) -> None:
         """Take the steps in order and finish the run; one that was going backwards goes on backwards.
@@ -87,7 +96,7 @@ class Conductor:
             stop = self.recorder.stopping()
             if stop is not None:
                 return self._stopped(name, f"{stop}; stopped before {name}")
-            ending = None if self._stands(self.steps[name]) else self._take(self.steps[name])
+            ending = None if self._stands(self.steps[name]) else self._shut(name) or self._take(self.steps[name])
             # Orphans fail their relations and nothing else: what comes after apply still tells the whole story.
             if ending and (ending.ours or ending.state != "failed"):
                 return ending
@@ -108,6 +117,37 @@ class Conductor:
         """Whether this run has done the step already, before it was interrupted, and it need not be done again."""
         run = self.recorder.run
         return bool(run.resumed) and run.steps[step.name].state == "done" and step.due(run) is not None
+
+    def _shut(self, name: str) -> Ending | None:
+        """How the run ends because a gate closed before this step; None when all are open."""
+        place = f"before {name}"
+        try:
+            findings = self._asked(name)
+        except (ConnectionLost, CannotConnect) as error:
+            return (
+                self._stopped(name, str(error))
+                if self.recorder.run.in_ledger
+                else Ending(state="refused", reason=str(error))
+            )
+        verdict = judge(findings)
+        if verdict.word == "GO" and place not in self.recorder.run.findings:
+            return None
+        self.recorder.record(FindingsRecorded(step=place, findings=findings))
+        if verdict.word == "GO":
+            return None
+        held = self.recorder.run.changed
+        self._give(place, Verdict(word="HOLD", reasons=verdict.reasons) if held else verdict)
+        return Ending(state="held" if held else "refused", reason=f"{place}: {'; '.join(verdict.reasons)}")
+
+    def _asked(self, name: str) -> tuple[Finding, ...]:
+        """What the gatekeeper finds. Raises ConnectionLost, CannotConnect when the target does not come back."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self.gatekeeper.findings(name, self.recorder.run) if self.gatekeeper else ()
+            except (ConnectionLost, CannotConnect) as error:
+                if attempt == ATTEMPTS or self.recorder.stopping() or not self._recovered(str(error)):
+                    raise
+        raise AssertionError  # the last attempt returns
 
     def _stopped(self, name: str, reason: str) -> Ending:
         self._give(name, Verdict(word="HOLD", reasons=(reason,)))

@@ -1,0 +1,201 @@
+"""Gathers what the gates judge: the decision, staging's ledger and catalog, the marker, the hour. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+from zoneinfo import ZoneInfo
+
+import psycopg
+
+from orchestrator.adapters import events, ledger
+from orchestrator.adapters.identity import kinship
+from orchestrator.adapters.introspection import read_catalog
+from orchestrator.adapters.marker import marker_of, read_marker
+from orchestrator.adapters.postgres import Connection, Server, plain_line, plainly
+from orchestrator.adapters.runbooks import RunbookFolder
+from orchestrator.core.contract import Contract
+from orchestrator.core.evidence import Evidence
+from orchestrator.core.gate_facts import Facts, GoRun, Rehearsed, go_runs
+from orchestrator.core.inventory import Environment, Source
+from orchestrator.core.journal import EvidenceRecorded
+from orchestrator.core.likeness import plan_lines
+from orchestrator.core.outcome import OrchestratorError, Refused
+from orchestrator.core.plan import Plan
+from orchestrator.core.resumption import strangers
+from orchestrator.core.run import Run
+from orchestrator.core.snapshot import recorded
+from orchestrator.core.windows import Opening, opening
+
+
+class ReadEvidence(Protocol):
+    """Reads evidence that travelled as a file. Raises Refused when it is not what its key says."""
+
+    def __call__(self, path: Path, key: Source | None) -> Evidence:
+        """The evidence; `key` is where the public key comes from, None where none is configured."""
+
+
+def evidence_reader() -> ReadEvidence:
+    """The reader of evidence files. Raises Refused where this version has none."""
+    try:
+        found: Any = import_module("orchestrator.adapters.evidence")
+    except ModuleNotFoundError as missing:
+        message = "--evidence: this version does not read evidence from files"
+        raise Refused(message) from missing
+    return cast(ReadEvidence, found.read_evidence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateFacts:
+    """`reach` leads to the server of another environment and raises OrchestratorError when it cannot.
+
+    `clock` gives the time, aware of its zone. `file` is evidence that travelled.
+    """
+
+    environment: Environment
+    where: str
+    folder: RunbookFolder
+    contract: Contract
+    server: Server
+    reach: Callable[[str], Server]
+    clock: Callable[[], datetime]
+    file: Path | None = None
+
+    def gather(self, run: Run) -> Facts:
+        """Everything. Raises OrchestratorError when the target itself cannot be read."""
+        plan = run.plan
+        if plan is None:
+            message = "the gates are asked for a plan, and none is on record"
+            raise OrchestratorError(message)
+        with self.server.session("gates", read_only=True) as connection, plainly("asking the gates", reading=True):
+            row = connection.execute("select pg_is_in_recovery() as standby").fetchone() or {}
+            return Facts(
+                environment=self.environment,
+                where=self.where,
+                runbook=self.folder.runbook,
+                plan=plan,
+                decision=self.folder.decision,
+                now=self.clock(),
+                zone=self._zone(),
+                opening=self._opening(),
+                server_version=connection.info.server_version,
+                recovering=bool(row["standby"]),
+                here=marker_of(connection, self.environment.name),
+                marker=read_marker(connection),
+                mine=plan_lines(read_catalog(connection), plan),
+                rehearsed=self._rehearsed(connection, plan),
+                steps=_left(run, after="gates"),
+                task="resume" if run.changed else "deploy",
+            )
+
+    def again(self, facts: Facts, run: Run, *, step: str) -> Facts:
+        """The hour, what is left to do, and what others did to the tables. Raises OrchestratorError."""
+        return replace(
+            facts,
+            now=self.clock(),
+            opening=self._opening(),
+            steps=(step, *_left(run, after=step)),
+            strangers=self._strangers(run) if step != "apply" else (),
+            task="resume" if run.changed else "deploy",
+        )
+
+    def _zone(self) -> tzinfo:
+        window = self.environment.policy.window
+        return ZoneInfo(window.timezone) if window else UTC
+
+    def _opening(self) -> Opening:
+        policy = self.environment.policy
+        return opening(policy.window, policy.freeze, zone=self._zone(), now=self.clock())
+
+    def _strangers(self, run: Run) -> tuple[str, ...]:
+        """What others changed since the plan was made; apply looks at it by itself."""
+        before = run.catalogs.get("before")
+        if before is None:
+            return ()
+        with self.server.session("gates", read_only=True) as connection, plainly("asking the gates", reading=True):
+            catalog = read_catalog(connection)
+        return strangers(run, catalog, before, recorded(catalog, "before", self.contract))
+
+    def _rehearsed(self, mine: Connection, plan: Plan) -> Rehearsed | None:
+        """What the environment of the evidence shows; that it cannot be reached is a finding, not an end."""
+        name = self.environment.environment.evidence_from
+        evidence = self._from_file()
+        if name is None and evidence is None:
+            return None
+        shown = Rehearsed(environment=name or (evidence.environment if evidence else ""))
+        try:
+            if name is None:
+                message = "the inventory names no environment.evidence_from"
+                raise Refused(message)
+            with self.reach(name).session("gates", read_only=True) as theirs:
+                shown = self._read(shown, mine, theirs, plan)
+        except OrchestratorError as error:
+            shown = replace(shown, problem=str(error).removeprefix(f"{name}: "))
+        except psycopg.Error as error:
+            shown = replace(shown, problem=plain_line(error))
+        if evidence is not None:
+            if evidence.environment != shown.environment:
+                message = f"{self.file}: evidence of {evidence.environment}, and environment.evidence_from is {name}"
+                raise Refused(message)
+            shown = replace(shown, evidence=(*shown.evidence, evidence), file=str(self.file))
+        return shown
+
+    def _from_file(self) -> Evidence | None:
+        return evidence_reader()(self.file, self.environment.evidence.key) if self.file else None
+
+    def _read(self, shown: Rehearsed, mine: Connection, theirs: Connection, plan: Plan) -> Rehearsed:
+        name = shown.environment
+        return replace(
+            shown,
+            kinship=kinship(mine, theirs),
+            lines=plan_lines(read_catalog(theirs), plan),
+            evidence=_evidence(theirs, name, self.folder.runbook.name),
+            runs=_go_runs(theirs, name, plan),
+        )
+
+
+def _left(run: Run, *, after: str) -> tuple[str, ...]:
+    """The steps that come after one, as far as `--until` lets them."""
+    started = run.started
+    if started is None or after not in started.steps:
+        return ()
+    until = started.options.get("until") or started.steps[-1]
+    return started.steps[started.steps.index(after) + 1 : started.steps.index(until) + 1]
+
+
+def _evidence(connection: Connection, environment: str, runbook: str) -> tuple[Evidence, ...]:
+    """All evidence of a runbook in a ledger, oldest first. A version of it that is not known is passed over."""
+    if ledger.version_of(connection) is None:
+        return ()
+    rows = connection.execute(
+        "select kind, data::text as data from orchestrator.event where kind = 'evidence_recorded' order by at"
+    ).fetchall()
+    found = (events.decode(row["kind"], row["data"]) for row in rows)
+    known = (each.evidence for each in found if isinstance(each, EvidenceRecorded))
+    return tuple(each for each in known if (each.environment, each.runbook) == (environment, runbook))
+
+
+def _go_runs(connection: Connection, environment: str, plan: Plan) -> tuple[GoRun, ...]:
+    """The GO runs of a ledger for this plan, or when there is none, the last one for another; oldest first."""
+    if ledger.version_of(connection) is None:
+        return ()
+    undone = connection.execute(
+        "select distinct data ->> 'of' as run from orchestrator.event where kind = 'statement_undone'"
+    ).fetchall()
+    rows = connection.execute(
+        "select distinct run, data -> 'plan' ->> 'digest' = %s as mine from orchestrator.event e"
+        " where kind = 'plan_recorded' and exists (select from orchestrator.run r where r.id = e.run"
+        " and r.environment = %s and r.closed) order by run",
+        (plan.digest, environment),
+    ).fetchall()
+    gone = [row["run"] for row in undone]
+    for names in ([row["run"] for row in rows if row["mine"]], [row["run"] for row in rows if not row["mine"]][-1:]):
+        runs = [events.fold_entries(name, ledger.entries(connection, name)) for name in names]
+        found = tuple(go_runs(runs, undone=gone, environment=environment))
+        if found:
+            return found
+    return ()
