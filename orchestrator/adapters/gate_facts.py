@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -18,12 +18,13 @@ from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.marker import marker_of, read_marker
 from orchestrator.adapters.postgres import Connection, Server, plain_line, plainly
 from orchestrator.adapters.runbooks import RunbookFolder
+from orchestrator.core.chain import chain_flaw, head_flaw
 from orchestrator.core.contract import Contract
+from orchestrator.core.drift_lines import plan_lines
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.gate_facts import Facts, GoRun, Rehearsed, go_runs
-from orchestrator.core.inventory import Environment, Source
+from orchestrator.core.inventory import Environment
 from orchestrator.core.journal import EvidenceRecorded
-from orchestrator.core.likeness import plan_lines
 from orchestrator.core.outcome import OrchestratorError, Refused
 from orchestrator.core.plan import Plan
 from orchestrator.core.resumption import strangers
@@ -32,21 +33,15 @@ from orchestrator.core.snapshot import recorded
 from orchestrator.core.windows import Opening, opening
 
 
-class ReadEvidence(Protocol):
-    """Reads evidence that travelled as a file. Raises Refused when it is not what its key says."""
-
-    def __call__(self, path: Path, key: Source | None) -> Evidence:
-        """The evidence; `key` is where the public key comes from, None where none is configured."""
-
-
-def evidence_reader() -> ReadEvidence:
-    """The reader of evidence files. Raises Refused where this version has none."""
+def evidence_of_file(path: Path, environment: Environment) -> Evidence:
+    """Evidence that travelled as a file, signed by the key of `[evidence]`. Raises Refused for anything else."""
     try:
-        found: Any = import_module("orchestrator.adapters.evidence")
+        # It loads the library of the signatures, which most commands do without.
+        reader: Any = import_module("orchestrator.adapters.evidence")
     except ModuleNotFoundError as missing:
         message = "--evidence: this version does not read evidence from files"
         raise Refused(message) from missing
-    return cast(ReadEvidence, found.read_evidence)
+    return cast(Evidence, reader.read_evidence(path, reader.verifying_key(environment)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +68,7 @@ class GateFacts:
             raise OrchestratorError(message)
         with self.server.session("gates", read_only=True) as connection, plainly("asking the gates", reading=True):
             row = connection.execute("select pg_is_in_recovery() as standby").fetchone() or {}
+            catalog = read_catalog(connection)
             return Facts(
                 environment=self.environment,
                 where=self.where,
@@ -86,7 +82,8 @@ class GateFacts:
                 recovering=bool(row["standby"]),
                 here=marker_of(connection, self.environment.name),
                 marker=read_marker(connection),
-                mine=plan_lines(read_catalog(connection), plan),
+                mine=plan_lines(catalog, plan),
+                rows={str(name): table.rows for name, table in catalog.tables.items()},
                 rehearsed=self._rehearsed(connection, plan),
                 steps=_left(run, after="gates"),
                 task="resume" if run.changed else "deploy",
@@ -145,7 +142,7 @@ class GateFacts:
         return shown
 
     def _from_file(self) -> Evidence | None:
-        return evidence_reader()(self.file, self.environment.evidence.key) if self.file else None
+        return evidence_of_file(self.file, self.environment) if self.file else None
 
     def _read(self, shown: Rehearsed, mine: Connection, theirs: Connection, plan: Plan) -> Rehearsed:
         name = shown.environment
@@ -155,6 +152,7 @@ class GateFacts:
             lines=plan_lines(read_catalog(theirs), plan),
             evidence=_evidence(theirs, name, self.folder.runbook.name),
             runs=_go_runs(theirs, name, plan),
+            flaws=_flaws(theirs, plan),
         )
 
 
@@ -177,6 +175,25 @@ def _evidence(connection: Connection, environment: str, runbook: str) -> tuple[E
     found = (events.decode(row["kind"], row["data"]) for row in rows)
     known = (each.evidence for each in found if isinstance(each, EvidenceRecorded))
     return tuple(each for each in known if (each.environment, each.runbook) == (environment, runbook))
+
+
+def _flaws(connection: Connection, plan: Plan) -> Mapping[str, str]:
+    """The runs that show something for this plan and whose chain is not whole: run to what is wrong with it."""
+    if ledger.version_of(connection) is None:
+        return {}
+    rows = connection.execute(
+        "select distinct run from orchestrator.event"
+        " where (kind = 'plan_recorded' and data -> 'plan' ->> 'digest' = %(d)s)"
+        " or (kind = 'evidence_recorded' and data -> 'evidence' ->> 'digest' = %(d)s)",
+        {"d": plan.digest},
+    ).fetchall()
+    found: dict[str, str] = {}
+    for run in (row["run"] for row in rows):
+        entries = tuple(ledger.entries(connection, run))
+        flaw = chain_flaw(run, entries) or head_flaw(entries, ledger.head(connection, run))
+        if flaw is not None:
+            found[run] = flaw.problem
+    return found
 
 
 def _go_runs(connection: Connection, environment: str, plan: Plan) -> tuple[GoRun, ...]:

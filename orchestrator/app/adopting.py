@@ -41,6 +41,9 @@ def _adopted(work: AtWork, reason: str) -> Answer:
     site, connection = work.site, work.connection
     ledger.install(connection)
     was = read_marker(connection)
+    if was is not None and was.strange(marker_of(connection, site.environment.name)) is None:
+        site.screen.line(f"{site.environment.name} is what its marker says: nothing to adopt", status="done")
+        return _answer(site, closed=(), was=was.environment)
     token = work.keeper.claim()
     here = marker_of(connection, site.environment.name)
     why = f"{reason} ({os_user()} on {host_name()})"

@@ -141,6 +141,10 @@ def complete_copy(connection: Connection, folder: RunFolder) -> bool:
         copy = tuple(folder.entries())
         head = ledger.head(connection, folder.run)
         kept = list(ledger.entries(connection, folder.run))
+        marker = read_marker(connection)
+        if head and marker and marker.environment != head.environment:
+            # It came along with a copy and was closed there: the journal beside us is the original's.
+            return False
         if head and head.closed and len(copy) < len(kept) and list(copy) == kept[: len(copy)]:
             JournalCopy(folder=folder).rebuild(kept)
             return True

@@ -9,7 +9,7 @@ from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.app.runs import Answer
 from orchestrator.app.site import Request, open_site
 from orchestrator.core.drift import line_differences
-from orchestrator.core.likeness import contract_lines, differences, table_lines
+from orchestrator.core.drift_lines import contract_lines, differences, table_lines
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 from orchestrator.core.run import Run
 

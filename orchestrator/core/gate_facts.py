@@ -36,7 +36,8 @@ class Rehearsed:
     """What the environment of the evidence shows.
 
     `problem` tells why it could not be read. `lines` are its catalog where the plan touches it, None when unknown.
-    `file` is where the evidence was read from, empty when that was the ledger.
+    `file` is where the evidence was read from, empty when that was the ledger. `flaws` tells of runs whose chain in the
+    ledger is not whole.
     """
 
     environment: str
@@ -46,6 +47,7 @@ class Rehearsed:
     kinship: Kinship | None = None
     problem: str = ""
     file: str = ""
+    flaws: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class Facts:
 
     `mine` is this catalog where the plan touches it, `strangers` what others changed there since the plan was made,
     `steps` the steps that are still to be taken, `here` the marker that this database would write, `task` the command
-    that tries the gates again.
+    that tries the gates again, `rows` the server's estimates by table.
     """
 
     environment: Environment
@@ -73,6 +75,7 @@ class Facts:
     rehearsed: Rehearsed | None
     steps: tuple[str, ...]
     strangers: tuple[str, ...] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
     task: Literal["deploy", "resume"] = "deploy"
 
     @property

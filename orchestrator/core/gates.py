@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.core.checks import Finding, FindingStatus
+from orchestrator.core.drift_lines import differences, without_keys
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.gate_facts import Facts, expected_ms
-from orchestrator.core.likeness import differences, without_keys
 
 SHOWN = 5
 """How many differences of a catalog a finding names."""
@@ -130,6 +130,9 @@ def judge_rehearsal(facts: Facts) -> Judged:
 def _against(facts: Facts, evidence: Evidence) -> list[str]:
     """What speaks against evidence for the right plan."""
     limit, found = facts.environment.policy.evidence_max_age_hours, []
+    flaw = facts.rehearsed.flaws.get(evidence.run) if facts.rehearsed else None
+    if flaw:
+        found.append(f"its chain in the ledger is not whole ({flaw})")
     if facts.hours_old(evidence) > limit:
         found.append(f"too old, policy.evidence_max_age_hours is {limit}")
     if evidence.verdict != "GO":
@@ -148,6 +151,10 @@ def judge_staging_run(facts: Facts) -> Judged:
     if rehearsed is None:
         return _no_source(facts) or _pass("")
     found, digest = facts.go_run, facts.plan.digest[:12]
+    flaw = rehearsed.flaws.get(found.run) if found else None
+    if found is not None and flaw is not None:
+        remedy = f"invoke verify --env {rehearsed.environment}{facts.where} --run {found.run}"
+        return _fail(f"the chain of run {found.run} of {rehearsed.environment} is not whole: {flaw}", remedy)
     if found is not None:
         return _pass(f"run {found.run} of {rehearsed.environment} carried plan {digest} out, GO")
     remedy = f"invoke deploy --env {rehearsed.environment}{facts.where}"

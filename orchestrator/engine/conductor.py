@@ -123,12 +123,11 @@ class Conductor:
         place = f"before {name}"
         try:
             findings = self._asked(name)
-        except (ConnectionLost, CannotConnect) as error:
-            return (
-                self._stopped(name, str(error))
-                if self.recorder.run.in_ledger
-                else Ending(state="refused", reason=str(error))
-            )
+        except JournalLost:
+            raise
+        except OrchestratorError as error:
+            reason = f"{place}: {error}"
+            return self._stopped(name, reason) if self.recorder.run.changed else Ending(state="refused", reason=reason)
         verdict = judge(findings)
         if verdict.word == "GO" and place not in self.recorder.run.findings:
             return None
@@ -140,7 +139,7 @@ class Conductor:
         return Ending(state="held" if held else "refused", reason=f"{place}: {'; '.join(verdict.reasons)}")
 
     def _asked(self, name: str) -> tuple[Finding, ...]:
-        """What the gatekeeper finds. Raises ConnectionLost, CannotConnect when the target does not come back."""
+        """What the gatekeeper finds. Raises OrchestratorError, also when the target does not come back."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self.gatekeeper.findings(name, self.recorder.run) if self.gatekeeper else ()

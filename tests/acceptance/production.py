@@ -13,10 +13,10 @@ from orchestrator.app.at_work import at_work
 from orchestrator.app.passage import Passage, passage
 from orchestrator.app.runs import Answer, begin
 from orchestrator.app.site import open_site
+from orchestrator.core.drift_lines import contract_lines
 from orchestrator.core.evidence import Evidence, WayBack
 from orchestrator.core.identity import Identity
 from orchestrator.core.journal import EvidenceRecorded
-from orchestrator.core.likeness import contract_lines
 from tests.acceptance.desk import Desk, execute
 
 TABLES = (
@@ -125,7 +125,7 @@ class Shop:
                 journal = work.new_journal()
                 begin(site, journal, work.connection, task="rehearse", steps=())
                 work.open_ledger(journal)
-                journal.record(EvidenceRecorded(evidence=evidence))
+                journal.record(EvidenceRecorded(evidence=replace(evidence, run=site.run)))
                 journal.close("done", "")
 
     def ready(self) -> None:

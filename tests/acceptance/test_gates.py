@@ -152,6 +152,22 @@ def test_evidence_that_proves_too_little(shop: Shop, changes: dict[str, object],
     closed(shop, shop.deploy(), "rehearsal", word, remedy="invoke rehearse")
 
 
+@pytest.mark.parametrize(("kind", "gate"), [("evidence_recorded", "rehearsal"), ("run_finished", "staging_run")])
+def test_a_ledger_that_was_touched_proves_nothing(shop: Shop, kind: str, gate: str) -> None:
+    """Whoever may change staging's ledger opens no gate of production with it."""
+    shop.decide()
+    evidence = shop.evidence()
+    staged = shop.stage().document["run"]
+    shop.record(evidence)
+    execute(
+        shop.staging,
+        "alter table orchestrator.event disable trigger append_only",
+        f"update orchestrator.event set at = at + '1 second' where kind = '{kind}'"
+        f" and (run = '{staged}') = (kind = 'run_finished')",
+    )
+    closed(shop, shop.deploy(), gate, "not whole", remedy="invoke")
+
+
 def test_another_major_version(shop: Shop) -> None:
     """Refused, and accepted by name."""
     shop.decide()
