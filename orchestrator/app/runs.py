@@ -20,6 +20,7 @@ from orchestrator.adapters.render import report
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.adapters.target import Target
 from orchestrator.app.at_work import AtWork, at_work
+from orchestrator.app.gating import gates_of
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.app.work import Work, find_work
 from orchestrator.core.answers import Document, json_text, run_document
@@ -186,7 +187,7 @@ def carry_out(
     work: AtWork, journal: RunJournal, names: tuple[str, ...], *, until: str | None, stack: ExitStack
 ) -> Answer:
     """Conduct the steps, from the first or from where the journal says that the run stands."""
-    gates = work.site.gates()
+    gates = gates_of(work.site)
     conductor = Conductor(
         steps=_steps(work.site, journal, work.target, stack, gates),
         recorder=journal,
@@ -205,7 +206,7 @@ def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
         begin(site, journal, connection, task="deploy", steps=names)
         target = Target(server=site.server, identity=identify(connection), within_s=0)
     conductor = Conductor(
-        steps=_steps(site, journal, target, stack, site.gates()),
+        steps=_steps(site, journal, target, stack, gates_of(site)),
         recorder=journal,
         opened=lambda: None,
         walk_back=lambda: None,

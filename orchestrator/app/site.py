@@ -17,7 +17,6 @@ from psycopg import sql
 from orchestrator.adapters.backup import DumpBackup, ExternalBackup
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
-from orchestrator.adapters.gate_facts import GateFacts
 from orchestrator.adapters.identity import Others
 from orchestrator.adapters.interruption import Interruption
 from orchestrator.adapters.introspection import DatabaseCatalog
@@ -47,7 +46,6 @@ from orchestrator.core.resumption import definition
 from orchestrator.core.run import Run
 from orchestrator.steps.audit import Audit
 from orchestrator.steps.backup import TakeBackup
-from orchestrator.steps.gates import Gates
 from orchestrator.steps.plan import MakePlan
 from orchestrator.steps.preflight import Preflight
 from orchestrator.steps.validate import TENANT, Validate
@@ -200,21 +198,6 @@ class Site:
     def show_orphans(self, found: Orphans) -> None:
         """Tell a relation with orphans on the screen; samples as the policy says."""
         self.screen.orphans(found, show_sample=self.environment.policy.show_samples != "nowhere")
-
-    def gates(self) -> Gates:
-        """The gates step, which keeps the later steps' gates, too."""
-        passage = self.request.passage
-        gatherer = GateFacts(
-            environment=self.environment,
-            where=self.request.where,
-            folder=self.folder,
-            contract=self.contract,
-            server=self.server,
-            reach=self.reach,
-            clock=passage.clock,
-            file=passage.evidence,
-        )
-        return Gates(kind=self.environment.kind, gatherer=gatherer, overrides=passage.overrides, by=os_user())
 
     def backup(self, *, always: bool = False) -> TakeBackup:
         """The backup step."""
