@@ -6,6 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from orchestrator.core.checks import Finding
+from orchestrator.core.evidence_gates import (
+    judge_rehearsal,
+    judge_same_tables,
+    judge_same_version,
+    judge_staging_run,
+)
 from orchestrator.core.gates import (
     Gate,
     judge_decision,
@@ -13,10 +19,6 @@ from orchestrator.core.gates import (
     judge_freeze,
     judge_identity,
     judge_marker,
-    judge_rehearsal,
-    judge_same_tables,
-    judge_same_version,
-    judge_staging_run,
     judge_standby,
     judge_time_left,
     judge_window,
