@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
@@ -59,6 +60,7 @@ class GateFacts:
     reach: Callable[[str], Server]
     clock: Callable[[], datetime]
     file: Path | None = None
+    only: tuple[str, ...] = ()
 
     def gather(self, run: Run) -> Facts:
         """Everything. Raises OrchestratorError when the target itself cannot be read."""
@@ -87,6 +89,7 @@ class GateFacts:
                 rehearsed=self._rehearsed(connection, plan),
                 steps=_left(run, after="gates"),
                 task="resume" if run.changed else "deploy",
+                only=shlex.quote(",".join(self.only)) if self.only else "",
             )
 
     def again(self, facts: Facts, run: Run, *, step: str) -> Facts:

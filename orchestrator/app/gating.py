@@ -20,5 +20,6 @@ def gates_of(site: Site) -> Gates:
         reach=site.reach,
         clock=passage.clock,
         file=passage.evidence,
+        only=site.request.only,
     )
     return Gates(kind=site.environment.kind, gatherer=gatherer, overrides=passage.overrides, by=os_user())

@@ -17,11 +17,14 @@ def contract_lines(catalog: Catalog, contract: Contract) -> tuple[str, ...]:
 
 
 def plan_lines(catalog: Catalog, plan: Plan) -> tuple[str, ...]:
-    """The same for a plan's tables, without the keys that the plan adds or validates: staging has them already."""
+    """The same for a plan's tables, without keys of the contract that this plan adds, validates or leaves for later.
+
+    Staging may have them already.
+    """
     promised = [each for each in plan.relations if each.status != "deferred"]
     own: dict[TableName, list[Relation]] = defaultdict(list)
-    for each in promised:
-        if each.status == "missing":
+    for each in plan.relations:
+        if each.status in {"missing", "deferred"}:
             for member in catalog.family(each.relation.table):
                 own[member].append(each.relation)
     return tuple(_lines(catalog, touched(each.relation for each in promised), own))

@@ -58,7 +58,7 @@ def judge_staging_run(facts: Facts) -> Judged:
         return is_closed(f"the chain of run {found.run} of {rehearsed.environment} is not whole: {flaw}", remedy)
     if found is not None:
         return is_open(f"run {found.run} of {rehearsed.environment} carried plan {digest} out, GO")
-    remedy = f"invoke deploy --env {rehearsed.environment}{facts.where}"
+    remedy = f"invoke deploy --env {rehearsed.environment}{facts.narrowed}{facts.where}"
     if rehearsed.problem:
         text = f"the ledger of {rehearsed.environment} could not be read: {rehearsed.problem}"
         return Judged(status="unknown", observed=text, remedy=f"make {rehearsed.environment} reachable from here")

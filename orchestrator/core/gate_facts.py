@@ -56,7 +56,7 @@ class Facts:
 
     `mine` is this catalog where the plan touches it, `strangers` what others changed there since the plan was made,
     `steps` the steps that are still to be taken, `here` the marker that this database would write, `task` the command
-    that tries the gates again, `rows` the server's estimates by table.
+    that tries the gates again, `rows` the server's estimates by table, `only` how the plan was narrowed.
     """
 
     environment: Environment
@@ -77,11 +77,17 @@ class Facts:
     strangers: tuple[str, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
     task: Literal["deploy", "resume"] = "deploy"
+    only: str = ""
 
     @property
     def options(self) -> str:
         """`--env NAME` and what else a next command on this environment has to repeat."""
         return f"--env {self.environment.name}{self.where}"
+
+    @property
+    def narrowed(self) -> str:
+        """The option that narrows another command to this plan."""
+        return f" --only {self.only}" if self.only else ""
 
     def told(self, moment: datetime) -> str:
         """A moment as people of the window's zone write it."""

@@ -59,7 +59,10 @@ class Gate:
     def _remedy(self, remedy: str, facts: Facts) -> str:
         if not self.overridable:
             return remedy
-        return f'{remedy}; or invoke {facts.task} {facts.options} --override {self.name} --override-reason "why"'
+        narrowed = facts.narrowed if facts.task == "deploy" else ""
+        return (
+            f'{remedy}; or invoke {facts.task} {facts.options}{narrowed} --override {self.name} --override-reason "why"'
+        )
 
 
 def is_open(observed: str) -> Judged:
@@ -99,7 +102,7 @@ def _applies(road: Road) -> bool:
 def rehearse(facts: Facts) -> str:
     """The command that makes evidence for this plan, also when staging has the keys already."""
     source = facts.rehearsed.environment if facts.rehearsed else "staging"
-    return f"invoke rehearse --env {source} --like {facts.environment.name}{facts.where}"
+    return f"invoke rehearse --env {source} --like {facts.environment.name}{facts.narrowed}{facts.where}"
 
 
 def no_source(facts: Facts) -> Judged:

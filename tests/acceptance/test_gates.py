@@ -251,6 +251,19 @@ def test_not_enough_time_left(ready: Shop) -> None:
     assert only(answer) == {"time_left"}
 
 
+def test_a_narrower_run_is_another_plan(ready: Shop) -> None:
+    """`--only` needs evidence of its own; the command says so."""
+    answer = ready.deploy(only=("notes",))
+    closed(ready, answer, "rehearsal", "another plan", remedy="invoke rehearse --env staging --like prod --only notes")
+    assert only(answer) == {"rehearsal", "staging_run"}
+
+
+def test_evidence_from_a_file_that_is_not_there(desk: Desk) -> None:
+    """Exit 2, before anything is looked at."""
+    done = desk.typed("deploy", "--env", "prod", "--evidence", "nowhere.json")
+    assert (done.returncode, "nowhere.json: no such file" in done.stderr) == (2, True)
+
+
 def test_no_evidence_from(ready: Shop) -> None:
     """A production environment that names nobody has no evidence."""
     ready.policy("", head="")
