@@ -123,29 +123,31 @@ class GateFacts:
     def _rehearsed(self, mine: Connection, plan: Plan) -> Rehearsed | None:
         """What the environment of the evidence shows; that it cannot be reached is a finding, not an end."""
         name = self.environment.environment.evidence_from
-        evidence = self._from_file()
-        if name is None and evidence is None:
-            return None
-        shown = Rehearsed(environment=name or (evidence.environment if evidence else ""))
+        file = self._file(name)
+        if name is None:
+            problem = "the inventory names no environment.evidence_from"
+            return replace(file, problem=problem) if file else None
+        shown = file or Rehearsed(environment=name)
         try:
-            if name is None:
-                message = "the inventory names no environment.evidence_from"
-                raise Refused(message)
             with self.reach(name).session("gates", read_only=True) as theirs:
-                shown = self._read(shown, mine, theirs, plan)
+                return self._read(shown, mine, theirs, plan)
         except OrchestratorError as error:
-            shown = replace(shown, problem=str(error).removeprefix(f"{name}: "))
+            return replace(shown, problem=str(error).removeprefix(f"{name}: "))
         except psycopg.Error as error:
-            shown = replace(shown, problem=plain_line(error))
-        if evidence is not None:
-            if evidence.environment != shown.environment:
-                message = f"{self.file}: evidence of {evidence.environment}, and environment.evidence_from is {name}"
-                raise Refused(message)
-            shown = replace(shown, evidence=(*shown.evidence, evidence), file=str(self.file))
-        return shown
+            return replace(shown, problem=plain_line(error))
 
-    def _from_file(self) -> Evidence | None:
-        return evidence_of_file(self.file, self.environment) if self.file else None
+    def _file(self, name: str | None) -> Rehearsed | None:
+        """What `--evidence` shows, or why it shows nothing."""
+        if self.file is None:
+            return None
+        try:
+            evidence = evidence_of_file(self.file, self.environment)
+        except Refused as error:
+            return Rehearsed(environment=name or "staging", file=str(self.file), file_problem=str(error))
+        there = name or evidence.environment
+        problem = f"{self.file}: evidence of {evidence.environment}, and environment.evidence_from is {name}"
+        wrong = "" if evidence.environment == there else problem
+        return Rehearsed(environment=there, evidence=(evidence,), file=str(self.file), file_problem=wrong)
 
     def _read(self, shown: Rehearsed, mine: Connection, theirs: Connection, plan: Plan) -> Rehearsed:
         name = shown.environment
@@ -153,7 +155,7 @@ class GateFacts:
             shown,
             kinship=kinship(mine, theirs),
             lines=plan_lines(read_catalog(theirs), plan),
-            evidence=_evidence(theirs, name, self.folder.runbook.name),
+            evidence=(*shown.evidence, *_evidence(theirs, name, self.folder.runbook.name)),
             runs=_go_runs(theirs, name, plan),
             flaws=_flaws(theirs, plan),
         )

@@ -13,6 +13,9 @@ def judge_rehearsal(facts: Facts) -> Judged:
     rehearsed = facts.rehearsed
     if rehearsed is None:
         return no_source(facts)
+    if rehearsed.file_problem:
+        remedy = "bring the file as the rehearsal left it, or leave --evidence out"
+        return Judged(status="unknown", observed=rehearsed.file_problem, remedy=remedy)
     evidence, digest = facts.evidence, facts.plan.digest[:12]
     if evidence is not None:
         against = "; ".join(_against(facts, evidence))

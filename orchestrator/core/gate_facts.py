@@ -36,8 +36,8 @@ class Rehearsed:
     """What the environment of the evidence shows.
 
     `problem` tells why it could not be read. `lines` are its catalog where the plan touches it, None when unknown.
-    `file` is where the evidence was read from, empty when that was the ledger. `flaws` tells of runs whose chain in the
-    ledger is not whole.
+    `file` is where the evidence was read from, empty when that was the ledger; `file_problem` why that counts for
+    nothing. `flaws` tells of runs whose chain in the ledger is not whole.
     """
 
     environment: str
@@ -47,6 +47,7 @@ class Rehearsed:
     kinship: Kinship | None = None
     problem: str = ""
     file: str = ""
+    file_problem: str = ""
     flaws: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -94,8 +95,8 @@ class Facts:
         return f"{moment.astimezone(self.zone):%a %Y-%m-%d %H:%M %Z}"
 
     def hours_old(self, evidence: Evidence) -> float:
-        """How old evidence is, in hours."""
-        return (self.now - evidence.finished).total_seconds() / 3600
+        """How old evidence is, in hours; another machine's clock may be ahead."""
+        return max(0.0, (self.now - evidence.finished).total_seconds() / 3600)
 
     @property
     def evidence(self) -> Evidence | None:

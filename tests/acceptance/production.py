@@ -135,16 +135,19 @@ class Shop:
         self.stage()
         self.record(evidence)
 
-    def deploy(self, *, override: str | None = None, reason: str | None = None, **options: Any) -> Answer:
+    def deploy(
+        self, *, override: str | None = None, reason: str | None = None, evidence: str | None = None, **options: Any
+    ) -> Answer:
         """`invoke deploy --env prod` by this shop's clock."""
-        return self.desk.deploy("prod", runbook=self.runbook, passage=self._passage(override, reason), **options)
+        said = self._passage(override, reason, evidence)
+        return self.desk.deploy("prod", runbook=self.runbook, passage=said, **options)
 
     def resume(self, *, override: str | None = None, reason: str | None = None) -> Answer:
         """`invoke resume --env prod` by this shop's clock."""
         return self.desk.resume("prod", runbook=self.runbook, passage=self._passage(override, reason))
 
-    def _passage(self, override: str | None, reason: str | None) -> Passage:
-        return replace(passage(override, reason, None), clock=self.clock or (lambda: self.now))
+    def _passage(self, override: str | None, reason: str | None, evidence: str | None = None) -> Passage:
+        return replace(passage(override, reason, evidence), clock=self.clock or (lambda: self.now))
 
 
 EXTERNAL = 'mode = "external"\ncommand = "echo point"'

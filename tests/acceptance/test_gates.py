@@ -264,6 +264,14 @@ def test_evidence_from_a_file_that_is_not_there(desk: Desk) -> None:
     assert (done.returncode, "nowhere.json: no such file" in done.stderr) == (2, True)
 
 
+def test_an_evidence_file_that_proves_nothing(ready: Shop) -> None:
+    """Closed by the gate of the rehearsal, although the ledger would open it: somebody gave a file on purpose."""
+    file = ready.desk.folder / "evidence.json"
+    file.write_text("{}", encoding="utf-8")
+    answer = ready.deploy(evidence=str(file))
+    closed(ready, answer, "rehearsal", remedy="leave --evidence out")
+
+
 def test_no_evidence_from(ready: Shop) -> None:
     """A production environment that names nobody has no evidence."""
     ready.policy("", head="")
