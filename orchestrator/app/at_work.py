@@ -42,7 +42,7 @@ class AtWork:
     def open_ledger(self, journal: RunJournal) -> None:
         """Go on in the target's ledger, with everything that was recorded so far. Raises Refused."""
         ledger.install(self.connection)
-        self._mark()
+        self._mark(journal)
         writer = self._writer(self.site.run_folder)
         writer.begin(self.site.environment.name, journal.file.entries)
         journal.ledger = writer
@@ -50,14 +50,18 @@ class AtWork:
         for rewound in self._rewound():
             journal.record(rewound)
 
-    def _mark(self) -> None:
-        """Write the marker at the environment's first run. Raises Refused outside production, where no gate tells."""
+    def _mark(self, journal: RunJournal) -> None:
+        """Write the marker at the environment's first run. Raises Refused outside production, where no gate tells.
+
+        A way back is not kept waiting: its run is named, or this environment's.
+        """
+        back = journal.run.started is not None and journal.run.started.task == "rollback"
         environment = self.site.environment
         marker, here = read_marker(self.connection), marker_of(self.connection, environment.name)
         if marker is None:
             with plainly("writing the environment's marker"):
                 write_marker(self.connection, here, kind=environment.kind)
-        elif not environment.is_production and (strange := marker.strange(here)):
+        elif not back and not environment.is_production and (strange := marker.strange(here)):
             options = f"--env {environment.name}{self.site.request.where}"
             message = f'{strange}; if this copy is {environment.name} now: invoke adopt {options} --reason "why"'
             raise Refused(message)
