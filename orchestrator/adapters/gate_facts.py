@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from importlib import import_module
@@ -151,13 +151,18 @@ class GateFacts:
 
     def _read(self, shown: Rehearsed, mine: Connection, theirs: Connection, plan: Plan) -> Rehearsed:
         name = shown.environment
+        evidence = _evidence(theirs, name, self.folder.runbook.name)
+        runs = _go_runs(theirs, name, plan)
+        # Only what the gates look at is examined: a rehearsal of a large contract has many events.
+        asked = [each.run for each in evidence if each.digest == plan.digest][-1:]
+        asked += [each.run for each in runs if each.digest == plan.digest][-1:]
         return replace(
             shown,
             kinship=kinship(mine, theirs),
             lines=plan_lines(read_catalog(theirs), plan),
-            evidence=(*shown.evidence, *_evidence(theirs, name, self.folder.runbook.name)),
-            runs=_go_runs(theirs, name, plan),
-            flaws=_flaws(theirs, plan),
+            evidence=(*shown.evidence, *evidence),
+            runs=runs,
+            flaws=_flaws(theirs, asked),
         )
 
 
@@ -171,29 +176,25 @@ def _left(run: Run, *, after: str) -> tuple[str, ...]:
 
 
 def _evidence(connection: Connection, environment: str, runbook: str) -> tuple[Evidence, ...]:
-    """All evidence of a runbook in a ledger, oldest first. A version of it that is not known is passed over."""
+    """All evidence of a runbook in a ledger, oldest first. A version of it that is not known is passed over.
+
+    What names another run than the one that holds it is passed over, too: that one's chain would be examined.
+    """
     if ledger.version_of(connection) is None:
         return ()
     rows = connection.execute(
-        "select kind, data::text as data from orchestrator.event where kind = 'evidence_recorded' order by at"
+        "select run, kind, data::text as data from orchestrator.event where kind = 'evidence_recorded'"
     ).fetchall()
-    found = (events.decode(row["kind"], row["data"]) for row in rows)
-    known = (each.evidence for each in found if isinstance(each, EvidenceRecorded))
-    return tuple(each for each in known if (each.environment, each.runbook) == (environment, runbook))
+    found = [(row["run"], events.decode(row["kind"], row["data"])) for row in rows]
+    known = [each.evidence for run, each in found if isinstance(each, EvidenceRecorded) and each.evidence.run == run]
+    mine = (each for each in known if (each.environment, each.runbook) == (environment, runbook))
+    return tuple(sorted(mine, key=lambda each: each.finished))
 
 
-def _flaws(connection: Connection, plan: Plan) -> Mapping[str, str]:
-    """The runs that show something for this plan and whose chain is not whole: run to what is wrong with it."""
-    if ledger.version_of(connection) is None:
-        return {}
-    rows = connection.execute(
-        "select distinct run from orchestrator.event"
-        " where (kind = 'plan_recorded' and data -> 'plan' ->> 'digest' = %(d)s)"
-        " or (kind = 'evidence_recorded' and data -> 'evidence' ->> 'digest' = %(d)s)",
-        {"d": plan.digest},
-    ).fetchall()
+def _flaws(connection: Connection, runs: Iterable[str]) -> Mapping[str, str]:
+    """Those runs whose chain is not whole: run to what is wrong with it."""
     found: dict[str, str] = {}
-    for run in (row["run"] for row in rows):
+    for run in runs:
         entries = tuple(ledger.entries(connection, run))
         flaw = chain_flaw(run, entries) or head_flaw(entries, ledger.head(connection, run))
         if flaw is not None:

@@ -183,6 +183,20 @@ def test_another_major_version(shop: Shop) -> None:
         assert "measured on both" in shop.desk.file(answer, name)
 
 
+@pytest.mark.parametrize("major", [15, 18])
+def test_two_servers_of_two_versions(desk: Desk, cluster_url: ClusterUrl, database: str, major: int) -> None:
+    """Staging on another version: its run is told, and nothing but the version differs between the two."""
+    staging = servers.fresh_database(cluster_url(major))
+    shop = Shop(desk=desk, staging=staging, prod=database)
+    shop.open()
+    shop.ready()
+    answer = shop.deploy()
+    closed(shop, answer, "same_version", f"PostgreSQL {major}; this is 16", remedy="--override same_version")
+    assert only(answer) == {"same_version"}
+    assert "staging is different" in finding(answer, "gate.identity")["observed"]
+    servers.drop_database(staging)
+
+
 def test_drift_in_a_touched_table(ready: Shop) -> None:
     """Shown readable; `drift` shows all, and the keys themselves do not count."""
     execute(ready.prod, "alter table orders add column colour text")
