@@ -70,6 +70,7 @@ class GateFacts:
             raise OrchestratorError(message)
         with self.server.session("gates", read_only=True) as connection, plainly("asking the gates", reading=True):
             row = connection.execute("select pg_is_in_recovery() as standby").fetchone() or {}
+            now = self.clock()
             catalog = read_catalog(connection)
             return Facts(
                 environment=self.environment,
@@ -77,9 +78,9 @@ class GateFacts:
                 runbook=self.folder.runbook,
                 plan=plan,
                 decision=self.folder.decision,
-                now=self.clock(),
+                now=now,
                 zone=self._zone(),
-                opening=self._opening(),
+                opening=self._opening(now),
                 server_version=connection.info.server_version,
                 recovering=bool(row["standby"]),
                 here=marker_of(connection, self.environment.name),
@@ -94,10 +95,11 @@ class GateFacts:
 
     def again(self, facts: Facts, run: Run, *, step: str) -> Facts:
         """The hour, what is left to do, and what others did to the tables. Raises OrchestratorError."""
+        now = self.clock()
         return replace(
             facts,
-            now=self.clock(),
-            opening=self._opening(),
+            now=now,
+            opening=self._opening(now),
             steps=(step, *_left(run, after=step)),
             strangers=self._strangers(run) if step != "apply" else (),
             task="resume" if run.changed else "deploy",
@@ -107,9 +109,9 @@ class GateFacts:
         window = self.environment.policy.window
         return ZoneInfo(window.timezone) if window else UTC
 
-    def _opening(self) -> Opening:
+    def _opening(self, now: datetime) -> Opening:
         policy = self.environment.policy
-        return opening(policy.window, policy.freeze, zone=self._zone(), now=self.clock())
+        return opening(policy.window, policy.freeze, zone=self._zone(), now=now)
 
     def _strangers(self, run: Run) -> tuple[str, ...]:
         """What others changed since the plan was made; apply looks at it by itself."""

@@ -398,14 +398,16 @@ def test_others_change_a_table_after_the_first_change(ready: Shop, when: When) -
 
 
 def test_the_window_ends_before_the_first_change(ready: Shop) -> None:
-    """Refused, and nothing is left open."""
+    """Refused after the backup was taken, and nothing is left open."""
     ready.policy(WINDOW)
-    clock = iter([NOW, NOW, NOW])
+    clock = iter([NOW, NOW])
     ready.clock = lambda: next(clock, NOW.replace(hour=20))
     answer = ready.deploy()
     assert (answer.exit_code, answer.document["state"]) == (2, "refused")
-    assert "gate.window" in answer.document["reason"]
+    assert answer.document["reason"].startswith("before apply: gate.window")
+    assert states(answer)["backup"] == "done"
     assert keys(ready.prod) == {}
+    assert ready.desk.status("prod")["state"] == "refused"
 
 
 def test_an_override_of_the_hour_does_not_last(ready: Shop, when: When) -> None:
