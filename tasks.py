@@ -32,6 +32,9 @@ COMMON: dict[str, tuple[Any, str]] = {
     "json": (False, "one JSON document on stdout, log lines on stderr"),
 }
 CONFIRMED = "do not ask for the environment's name"
+OVERRIDE = "gates of production to pass although they are closed, with commas; needs --override-reason"
+OVERRIDE_REASON = "why; it stands in every report"
+EVIDENCE = "a rehearsal's evidence as a file, beside what the ledger of evidence_from has"
 ONLY = "critical, or names of tables, with commas: the rest is deferred"
 
 
@@ -137,6 +140,15 @@ def _reason(text: str | None) -> str | None:
     return text
 
 
+def _passing(request: Request, override: str | None, reason: str | None, evidence: str | None) -> Request:
+    """The request with what is said at the gates of production. Raises Refused."""
+    from dataclasses import replace
+
+    from orchestrator.app.passage import passage
+
+    return replace(request, passage=passage(override, reason, evidence))
+
+
 def _typed(name: str) -> bool:
     """Ask for the environment's name on a terminal; without one the answer is no."""
     if not sys.stdin.isatty():
@@ -154,12 +166,18 @@ def _typed(name: str) -> bool:
     yes=CONFIRMED,
     until="stop after this step",
     only=ONLY,
+    override=OVERRIDE,
+    override_reason=OVERRIDE_REASON,
+    evidence=EVIDENCE,
 )
-def deploy(request, *, dry_run=False, yes=False, until=None, only=None):
-    """Carry the runbook out: preflight, plan, audit, backup, apply, validate."""
+def deploy(
+    request, *, dry_run=False, yes=False, until=None, only=None, override=None, override_reason=None, evidence=None
+):
+    """Carry the runbook out: preflight, plan, audit, gates, backup, apply, validate."""
     from orchestrator.app import resuming, runs
     from orchestrator.core.outcome import OpenRun
 
+    request = _passing(request, override, override_reason, evidence)
     try:
         return runs.deploy(request, yes=yes, until=until, confirm=_typed)
     except OpenRun as open_run:
@@ -180,11 +198,18 @@ def rollback(request, *, run=None, yes=False):
     return runs.rollback(request, run=run, yes=yes, confirm=_typed)
 
 
-@command(abandon="close the run for good instead, for this reason", yes=CONFIRMED)
-def resume(request, *, abandon=None, yes=False):
+@command(
+    abandon="close the run for good instead, for this reason",
+    yes=CONFIRMED,
+    override=OVERRIDE,
+    override_reason=OVERRIDE_REASON,
+    evidence=EVIDENCE,
+)
+def resume(request, *, abandon=None, yes=False, override=None, override_reason=None, evidence=None):
     """Go on with a run that was held or interrupted, also from another machine."""
     from orchestrator.app import resuming
 
+    request = _passing(request, override, override_reason, evidence)
     return resuming.resume(request, abandon=_reason(abandon), yes=yes, confirm=_typed)
 
 
@@ -211,6 +236,22 @@ def approve(request, *, run=None, deny=False, plan=None, item=None, by=None, not
     if item is not None or by is not None:
         return approving.confirm(request, item=item, by=by, note=note, run=run)
     return approving.approve(request, run=run, deny=deny, plan=plan, note=note)
+
+
+@command(reason="why this database is this environment now", yes=CONFIRMED)
+def adopt(request, *, reason=None, yes=False):
+    """A refreshed copy becomes this environment: new marker, the runs that came along are closed."""
+    from orchestrator.app import adopting
+
+    return adopting.adopt(request, reason=reason, yes=yes, confirm=_typed)
+
+
+@command(against="the other environment")
+def drift(request, *, against=None):
+    """Compare the contract's tables in two environments; exit 1 when they differ."""
+    from orchestrator.app import drifting
+
+    return drifting.drift(request, against=against)
 
 
 @command(run="the run; by default the last one")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from orchestrator.core.journal import Event, Task
 
-STEPS = ("preflight", "plan", "audit", "backup", "apply", "validate")
+STEPS = ("preflight", "plan", "audit", "gates", "backup", "apply", "validate")
 BEGAN = datetime(2026, 3, 3, 22, 0, tzinfo=UTC)
 BUDGET_MS = 100
 HOSTILE = ("a|b", "<script>alert(1)</script>", "{{ 7*7 }}", "back`tick``s", 'say "hi"', "__init__", "[x](y)", "&amp;")

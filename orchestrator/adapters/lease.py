@@ -185,7 +185,9 @@ def _end_sessions(connection: Connection, run: str) -> str | None:
         with logged_in(connection):
             connection.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where application_name like %s and usename = session_user and pid <> pg_backend_pid()",
+                " where application_name like %s and usename = session_user and pid <> pg_backend_pid()"
+                # A copy on the same server has its original's lease: the original may well be at work.
+                " and datname = current_database()",
                 (f"orchestrator/{run}/%",),
             )
         holder = ledger.take_run_lock(connection)

@@ -142,6 +142,8 @@ class Screen:
             self.line(f"  {summary.holding} of {summary.promised} promised keys stand")
         if summary.reason:
             self.line(f"  because: {summary.reason}")
+        for told in summary.overridden:
+            self.line(f"  gates overridden: {told}")
         for told in summary.taken_up:
             self.line(f"  taken up: {told}")
         for answer in summary.answers_told:

@@ -11,6 +11,7 @@ from orchestrator.adapters.identity import identify
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.lease import Keeper
 from orchestrator.adapters.ledger_journal import LedgerJournal
+from orchestrator.adapters.marker import marker_of, read_marker, write_marker
 from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.adapters.processes import host_name, os_user
 from orchestrator.adapters.runs import JournalCopy, RunFolder, all_runs
@@ -41,12 +42,29 @@ class AtWork:
     def open_ledger(self, journal: RunJournal) -> None:
         """Go on in the target's ledger, with everything that was recorded so far. Raises Refused."""
         ledger.install(self.connection)
+        self._mark(journal)
         writer = self._writer(self.site.run_folder)
         writer.begin(self.site.environment.name, journal.file.entries)
         journal.ledger = writer
         journal.record(LedgerOpened(version=ledger.VERSION, token=writer.token))
         for rewound in self._rewound():
             journal.record(rewound)
+
+    def _mark(self, journal: RunJournal) -> None:
+        """Write the marker at the environment's first run. Raises Refused outside production, where no gate tells.
+
+        A way back is not kept waiting: its run is named, or this environment's.
+        """
+        back = journal.run.started is not None and journal.run.started.task == "rollback"
+        environment = self.site.environment
+        marker, here = read_marker(self.connection), marker_of(self.connection, environment.name)
+        if marker is None:
+            with plainly("writing the environment's marker"):
+                write_marker(self.connection, here, kind=environment.kind)
+        elif not back and not environment.is_production and (strange := marker.strange(here)):
+            options = f"--env {environment.name}{self.site.request.where}"
+            message = f'{strange}; if this copy is {environment.name} now: invoke adopt {options} --reason "why"'
+            raise Refused(message)
 
     def take_up(self) -> RunJournal:
         """The journal of the site's run, which another process began. Raises Refused, JournalLost."""
@@ -127,6 +145,10 @@ def complete_copy(connection: Connection, folder: RunFolder) -> bool:
         copy = tuple(folder.entries())
         head = ledger.head(connection, folder.run)
         kept = list(ledger.entries(connection, folder.run))
+        marker = read_marker(connection)
+        if head and marker and marker.environment != head.environment:
+            # It came along with a copy and was closed there: the journal beside us is the original's.
+            return False
         if head and head.closed and len(copy) < len(kept) and list(copy) == kept[: len(copy)]:
             JournalCopy(folder=folder).rebuild(kept)
             return True

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.loading import apply_migrations, fill
 from orchestrator.adapters.terminal import Screen
+from orchestrator.app.passage import Passage, passage
 from orchestrator.app.runs import Answer, deploy
-from orchestrator.app.site import Request, embedded_cluster, open_site
+from orchestrator.app.site import RUNBOOKS, Request, embedded_cluster, open_site
 from orchestrator.core.outcome import EXIT_DONE, EXIT_REFUSED, OrchestratorError, Refused
 
 MARKER = "made-by-invoke-demo"
@@ -53,7 +55,13 @@ class Stage:
 
     def request(self, env: str) -> Request:
         """What a person would type for this environment."""
-        return Request(env=env, inventory=self.folder / "inventory", runs=self.folder / "runs", json=self.json)
+        inventory, runs = self.folder / "inventory", self.folder / "runs"
+        return Request(env=env, runbook=str(self.runbook), inventory=inventory, runs=runs, json=self.json)
+
+    @property
+    def runbook(self) -> Path:
+        """The demo's own copy of the runbook, in which it decides."""
+        return self.folder / "master_tables"
 
     def cluster(self, env: str) -> Cluster:
         """The environment's server."""
@@ -74,7 +82,9 @@ def demo(*, folder: Path, rows: int, with_orphans: bool, keep: bool, json: bool)
             _build(stage, env, rows, stack, keep=keep)
         if with_orphans:
             _show_orphans(stage)
-        answers = [_deploy(stage, env, expected=EXIT_DONE) for env in ("staging", "prod")]
+        _decide(stage)
+        answers = [_deploy(stage, "staging", expected=EXIT_DONE)]
+        answers.append(_deploy(stage, "prod", expected=EXIT_DONE, at_the_gates=_rehearse(stage)))
     stage.screen.line()
     stage.screen.line(f"the demo took {time.monotonic() - began:.0f} s", status="done")
     for name, answer in zip(("staging", "production"), answers, strict=True):
@@ -96,6 +106,7 @@ def _prepare(stage: Stage) -> None:
             stage.cluster(env).discard()
         shutil.rmtree(folder)
     (folder / "inventory").mkdir(parents=True)
+    shutil.copytree(RUNBOOKS / "master_tables", stage.runbook, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / MARKER).write_text("invoke demo empties this folder when it starts\n", encoding="utf-8")
     kinds = {"staging": ("staging", ""), "prod": ("production", 'evidence_from = "staging"\n')}
     for name, (kind, more) in kinds.items():
@@ -123,9 +134,24 @@ def _build(stage: Stage, env: str, rows: int, stack: ExitStack, *, keep: bool) -
     stage.screen.line(f"{text} ({spent:.1f} s)", status="ready")
 
 
-def _deploy(stage: Stage, env: str, *, expected: int) -> Answer:
+def _decide(stage: Stage) -> None:
+    """The decision that opens production, in the demo's copy: the shipped runbook has none."""
+    text = 'option = "A"\nrationale = "the demo shows how the keys are added"\nby = "demo"\n'
+    path = stage.runbook / "decision.toml"
+    path.write_text(f"{text}at = {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n", encoding="utf-8")
     stage.screen.line()
-    answer = deploy(stage.request(env), yes=True, until=None, confirm=lambda _: True)
+    stage.screen.line("option A, in the demo's own copy of the runbook", status="decided")
+
+
+def _rehearse(_: Stage) -> Passage:
+    """What opens the gate of the rehearsal. This version cannot rehearse: it says so, in the report, too."""
+    return passage("rehearsal", "this version cannot rehearse yet", None)
+
+
+def _deploy(stage: Stage, env: str, *, expected: int, at_the_gates: Passage | None = None) -> Answer:
+    stage.screen.line()
+    request = replace(stage.request(env), passage=at_the_gates or Passage())
+    answer = deploy(request, yes=True, until=None, confirm=lambda _: True)
     if answer.exit_code != expected:
         message = f"the demo expected exit code {expected} of {env} and got {answer.exit_code}"
         raise OrchestratorError(message)

@@ -14,6 +14,7 @@ from orchestrator.adapters.render import plan_script, report
 from orchestrator.adapters.runs import RunFolder, all_runs
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app.checklists import checked, phases_of, tell
+from orchestrator.app.drifting import since
 from orchestrator.app.runs import Answer, begin
 from orchestrator.app.site import Request, open_site
 from orchestrator.core.answers import (
@@ -130,6 +131,7 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
         with site.server.session("history") as connection:
             found = tuple(_summaries(request, site.environment, connection))
             boxes = checked(site, connection) if latest_only else None
+            changed = _since(found, connection) if latest_only else ()
     chosen = found[-1:] if latest_only else found
     for each in chosen:
         counts = ", ".join(f"{count} {fate}" for fate, count in each.counts.items() if count)
@@ -138,11 +140,22 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
             site.screen.line(f"  {line}")
         for step in each.next_steps if latest_only else ():
             site.screen.line(f"  next: {step}")
+    for line in changed:
+        site.screen.line(f"  changed since: {line}")
     if not chosen:
         site.screen.line(f"no run of {site.environment.name} yet")
     if boxes:
         tell(site.screen, boxes)
-    return Answer(document=runs_document(chosen) | (boxes.document if boxes else {}), exit_code=EXIT_DONE)
+    more = boxes.document | {"drift": list(changed)} if boxes else {}
+    return Answer(document=runs_document(chosen) | more, exit_code=EXIT_DONE)
+
+
+def _since(found: tuple[Summary, ...], connection: Connection) -> tuple[str, ...]:
+    """What changed in the tables of the last run that left a catalog behind it, since it ended."""
+    last = next((each for each in reversed(found) if each.fingerprint_after and each.state in {"done", "failed"}), None)
+    if last is None:
+        return ()
+    return since(events.fold_entries(last.run, ledger.entries(connection, last.run)), connection)
 
 
 def _summaries(request: Request, environment: Environment, connection: Connection) -> Iterator[Summary]:

@@ -21,6 +21,7 @@ from orchestrator.adapters.runs import RunFolder
 from orchestrator.adapters.target import Target
 from orchestrator.app.at_work import AtWork, at_work
 from orchestrator.app.checklists import checked_here
+from orchestrator.app.gating import gates_of
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.app.work import Work, find_work
 from orchestrator.core.answers import Document, json_text, run_document
@@ -58,6 +59,7 @@ from orchestrator.engine.conductor import ATTEMPTS, Conductor
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.walk_back import WalkBack
 from orchestrator.steps.apply import Apply
+from orchestrator.steps.gates import Gates
 
 ENDINGS: Mapping[StepState, tuple[Word, RunState]] = {
     "done": ("GO", "done"),
@@ -191,7 +193,7 @@ def begin(
 
 def _options(request: Request, until: str | None) -> Mapping[str, str]:
     """The options that change what a run does, and those that a next command has to repeat."""
-    told = {"only": ",".join(request.only), "until": until or "", "where": request.where}
+    told = {"only": ",".join(request.only), "until": until or "", "where": request.where, **request.passage.options}
     return {key: value for key, value in told.items() if value}
 
 
@@ -199,9 +201,11 @@ def carry_out(
     work: AtWork, journal: RunJournal, names: tuple[str, ...], *, until: str | None, stack: ExitStack
 ) -> Answer:
     """Conduct the steps, from the first or from where the journal says that the run stands."""
+    gates = gates_of(work.site)
     conductor = Conductor(
-        steps=_steps(work.site, journal, work.target, stack),
+        steps=_steps(work.site, journal, work.target, stack, gates),
         recorder=journal,
+        gatekeeper=gates,
         opened=lambda: None if journal.ledger else work.open_ledger(journal),
         walk_back=lambda: _walk_own(work, journal),
         auto_rollback=work.site.environment.policy.auto_rollback,
@@ -217,7 +221,7 @@ def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
         begin(site, journal, connection, task="deploy", steps=names)
         target = Target(server=site.server, identity=identify(connection), within_s=0)
     conductor = Conductor(
-        steps=_steps(site, journal, target, stack),
+        steps=_steps(site, journal, target, stack, gates_of(site)),
         recorder=journal,
         opened=lambda: None,
         walk_back=lambda: None,
@@ -227,13 +231,14 @@ def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
     return _finish(site, journal)
 
 
-def _steps(site: Site, journal: RunJournal, target: Target, stack: ExitStack) -> dict[str, Step]:
+def _steps(site: Site, journal: RunJournal, target: Target, stack: ExitStack, gates: Gates) -> dict[str, Step]:
     probes = stack.enter_context(site.probes())
     dispatch = _dispatcher(site, journal, target)
     return {
         "preflight": site.preflight(probes),
         "plan": site.plan_step(),
         "audit": site.audit(),
+        "gates": gates,
         "approval": site.approvals(),
         "backup": site.backup(),
         "apply": Apply(dispatch=dispatch, catalog=site.catalog("apply"), contract=site.contract),

@@ -34,6 +34,7 @@ from orchestrator.adapters.runs import FileJournal, RunFolder, Samples
 from orchestrator.adapters.scratch import EmbeddedScratch, ServerScratch, nearest_installation
 from orchestrator.adapters.suite import CheckSuite
 from orchestrator.adapters.terminal import Screen
+from orchestrator.app.passage import Passage
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
 from orchestrator.core.inventory import Database, Environment, Secret, Source
@@ -66,6 +67,7 @@ class Request:
     json: bool = False
     dry_run: bool = False
     only: tuple[str, ...] = ()
+    passage: Passage = field(default_factory=Passage)
 
     @property
     def where(self) -> str:
@@ -142,7 +144,8 @@ class Site:
         options = run.started.options if run.started else {}
         only = tuple(filter(None, options.get("only", "").split(",")))
         server = replace(self.server, run=run.id)
-        return replace(self, run=run.id, server=server, request=replace(self.request, only=only))
+        request = replace(self.request, only=only, passage=self.request.passage.resumed(run))
+        return replace(self, run=run.id, server=server, request=request)
 
     def definition(self) -> tuple[str, ...]:
         """What the runbook says to do, line by line, as a run keeps it from its beginning."""
@@ -174,7 +177,7 @@ class Site:
         return Probes(
             server=self.server,
             contract=self.contract,
-            others=Others(servers=dict(self._others())),
+            others=Others(servers=dict(self.others())),
             backup=self.environment.backup,
             check_tools=self._check_tools,
         )
@@ -267,7 +270,7 @@ class Site:
         with scratch.server.session("scratch", read_only=True) as connection:
             return connection.info.server_version // 10000
 
-    def _others(self) -> Iterator[tuple[str, Callable[[], Server]]]:
+    def others(self) -> Iterator[tuple[str, Callable[[], Server]]]:
         """Every other environment that stands in the inventory."""
         for name in environment_names(self.request.inventory):
             if name != self.request.env:

@@ -156,6 +156,7 @@ def run_document(summary: Summary, *, report: str | None, samples: Samples) -> D
         "answers": [asdict(each) for each in summary.answers],
         "reconnections": summary.reconnections,
         "lost_events": summary.lost_events,
+        "overridden": list(summary.overridden),
         "next_steps": list(summary.next_steps),
         "report": report,
     }

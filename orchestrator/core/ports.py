@@ -11,6 +11,7 @@ from orchestrator.core.approval import Said
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.checks import Answer, Finding
 from orchestrator.core.contract import Relation
+from orchestrator.core.gate_facts import Facts
 from orchestrator.core.holders import Holder
 from orchestrator.core.journal import AnswerHeard, BackupProved, Event, OrphansCounted
 from orchestrator.core.outcome import OrchestratorError, Outcome, RunState, StatementRejected
@@ -200,6 +201,23 @@ class Dispatch(Protocol):
 
     def walk_back(self, statement: Statement, *, of: str) -> None:
         """The way back of one statement of run `of`. Raises StatementRejected, HeldBack."""
+
+
+class FactGatherer(Protocol):
+    """Gathers what the gates of production judge, reading only."""
+
+    def gather(self, run: Run) -> Facts:
+        """Everything, for a run that has a plan. Raises OrchestratorError when its own target cannot be read."""
+
+    def again(self, facts: Facts, run: Run, *, step: str) -> Facts:
+        """The same facts at this moment, before a later step: the hour, and what others did; raises like gather."""
+
+
+class Gatekeeper(Protocol):
+    """Stands before every step that comes after the gates."""
+
+    def findings(self, step: str, run: Run) -> tuple[Finding, ...]:
+        """What it finds before that step; nothing where there is no gate. Raises OrchestratorError."""
 
 
 class BackupTool(Protocol):

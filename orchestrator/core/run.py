@@ -17,6 +17,7 @@ from orchestrator.core.journal import (
     ConnectionRestored,
     Event,
     FindingsRecorded,
+    GatesOverridden,
     HoldAsked,
     KeyRestored,
     LedgerOpened,
@@ -91,6 +92,7 @@ class Run:
     reconnections: list[ConnectionRestored] = field(default_factory=list)
     rewinds: list[LedgerRewound] = field(default_factory=list)
     answers: list[AnswerHeard] = field(default_factory=list)
+    overridden: list[GatesOverridden] = field(default_factory=list)
     in_ledger: bool = False
     head: str = GENESIS
     count: int = 0
@@ -216,6 +218,8 @@ class Run:
         match event:
             case AnswerHeard():
                 self.answers.append(event)
+            case GatesOverridden():
+                self.overridden.append(event)
             case _:
                 return
 

@@ -75,6 +75,7 @@ class Summary:
     answers: tuple[AnswerHeard, ...]
     reconnections: int
     lost_events: int
+    overridden: tuple[str, ...]
     next_steps: tuple[str, ...]
     head: str
 
@@ -144,6 +145,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         answers=tuple(run.answers),
         reconnections=len(run.reconnections),
         lost_events=sum(len(each.lost) for each in run.rewinds if not each.run),
+        overridden=tuple(f"{', '.join(each.gates)} by {each.by}: {each.reason}" for each in run.overridden),
         next_steps=tuple(_next_steps(run, relations, state)),
         head=run.head,
     )

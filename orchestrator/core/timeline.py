@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-StepName = Literal["preflight", "plan", "audit", "approval", "backup", "apply", "validate"]
+StepName = Literal["preflight", "plan", "audit", "gates", "approval", "backup", "apply", "validate"]
 PhaseName = Literal["decision", "implementation", "validation", "production"]
 Option = Literal["A", "B"]
 
@@ -14,6 +14,7 @@ STEP_VERSIONS: Mapping[StepName, int] = {
     "preflight": 1,
     "plan": 1,
     "audit": 1,
+    "gates": 1,
     "approval": 1,
     "backup": 1,
     "apply": 1,
@@ -21,7 +22,16 @@ STEP_VERSIONS: Mapping[StepName, int] = {
 }
 """Goes up when a step comes to mean something else: a run that began with the older one is not taken up."""
 
-STANDARD_STEPS: tuple[StepName, ...] = ("preflight", "plan", "audit", "approval", "backup", "apply", "validate")
+STANDARD_STEPS: tuple[StepName, ...] = (
+    "preflight",
+    "plan",
+    "audit",
+    "gates",
+    "approval",
+    "backup",
+    "apply",
+    "validate",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.core.approval import open_hold
+from orchestrator.core.checks import Finding
 from orchestrator.core.journal import (
     AnswerHeard,
+    FindingsRecorded,
     NotificationQueued,
     StepFinished,
     StepStarted,
@@ -29,13 +31,13 @@ from orchestrator.core.outcome import (
     RunState,
     Skipped,
 )
-from orchestrator.core.ports import Hearing, Recorder, Step
+from orchestrator.core.ports import Gatekeeper, Hearing, Recorder, Step
 from orchestrator.core.verdict import Verdict, judge
 
 ATTEMPTS = 5
 """How often a step is begun when only the connection broke."""
 
-BEFORE_CHANGES = frozenset({"preflight", "plan", "audit", "approval", "backup"})
+BEFORE_CHANGES = frozenset({"preflight", "plan", "audit", "gates", "approval", "backup"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,7 @@ class Conductor:
     walk_back: Callable[[], None]
     auto_rollback: str
     hearing: Hearing | None = None
+    gatekeeper: Gatekeeper | None = None
 
     def conduct(self, names: Sequence[str], *, until: str | None = None) -> None:
         """Take the steps in order and finish the run; one that was going backwards goes on backwards.
@@ -101,7 +104,7 @@ class Conductor:
             if denied is not None:
                 self._give(name, Verdict(word="NO-GO", reasons=(denied,)))
                 return Ending(state="refused", reason=denied)
-            ending = None if self._stands(self.steps[name]) else self._take(self.steps[name])
+            ending = None if self._stands(self.steps[name]) else self._shut(name) or self._take(self.steps[name])
             if position == 0 and (ending is None or open_hold(self.recorder.run)):
                 refusal = self._open()
                 if refusal:
@@ -158,6 +161,36 @@ class Conductor:
         """Whether this run has done the step already, before it was interrupted, and it need not be done again."""
         run = self.recorder.run
         return bool(run.resumed) and run.steps[step.name].state == "done" and step.due(run) is not None
+
+    def _shut(self, name: str) -> Ending | None:
+        """How the run ends because a gate closed before this step; None when all are open."""
+        place = f"before {name}"
+        try:
+            findings = self._asked(name)
+        except JournalLost:
+            raise
+        except OrchestratorError as error:
+            reason = f"{place}: {error}"
+            return self._stopped(name, reason) if self.recorder.run.changed else Ending(state="refused", reason=reason)
+        verdict = judge(findings)
+        if verdict.word == "GO" and place not in self.recorder.run.findings:
+            return None
+        self.recorder.record(FindingsRecorded(step=place, findings=findings))
+        if verdict.word == "GO":
+            return None
+        held = self.recorder.run.changed
+        self._give(place, Verdict(word="HOLD", reasons=verdict.reasons) if held else verdict)
+        return Ending(state="held" if held else "refused", reason=f"{place}: {'; '.join(verdict.reasons)}")
+
+    def _asked(self, name: str) -> tuple[Finding, ...]:
+        """What the gatekeeper finds. Raises OrchestratorError, also when the target does not come back."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self.gatekeeper.findings(name, self.recorder.run) if self.gatekeeper else ()
+            except (ConnectionLost, CannotConnect) as error:
+                if attempt == ATTEMPTS or self.recorder.stopping() or not self._recovered(str(error)):
+                    raise
+        raise AssertionError  # the last attempt returns
 
     def _stopped(self, name: str, reason: str) -> Ending:
         self._give(name, Verdict(word="HOLD", reasons=(reason,)))

@@ -62,6 +62,7 @@ class Desk:
         policy: str = "",
         backup: str = 'mode = "none"',
         more: str = "",
+        head: str = "",
     ) -> None:
         """Write an inventory file whose URL stands in a variable; None leaves that variable unset."""
         variable = f"{name.upper().replace('-', '_')}_URL"
@@ -71,6 +72,7 @@ class Desk:
             [environment]
             name = "{name}"
             kind = "{kind}"
+            {head}
             [database]
             url = {{ env = "{variable}" }}
             [policy]

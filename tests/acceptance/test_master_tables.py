@@ -296,7 +296,7 @@ def test_until(desk: Desk, staging: str, step: str, taken: int) -> None:
     before = fingerprint(staging)
     answer = desk.deploy(until=step)
     found = list(states(answer).values())
-    assert (answer.exit_code, found) == (0, ["done"] * taken + ["pending"] * (7 - taken))
+    assert (answer.exit_code, found) == (0, ["done"] * taken + ["pending"] * (len(found) - taken))
     assert fingerprint(staging) == before
     assert desk.events(answer, "statement_done") == []
 

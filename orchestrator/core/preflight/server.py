@@ -99,9 +99,6 @@ def judge_policy(subject: Subject, _: tuple[Row, ...]) -> Judgement:
     """What the inventory asks for and this version does not do: never passed over in silence."""
     environment, policy = subject.environment, subject.environment.policy
     asked = {
-        "environment.evidence_from": environment.environment.evidence_from is not None,
-        "policy.window": policy.window is not None,
-        "policy.freeze": bool(policy.freeze),
         "policy.create_missing_indexes": policy.create_missing_indexes,
         "policy.monitor_rollback": policy.monitor_rollback,
         "slack": environment.slack is not None,

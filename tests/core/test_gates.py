@@ -1,0 +1,164 @@
+"""Gates that preflight stands in front of, and the words of overrides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orchestrator.core.evidence import Evidence, WayBack
+from orchestrator.core.gate_facts import Facts, GoRun, Kinship, Rehearsed, expected_ms
+from orchestrator.core.gate_list import GATES, Overrides, overrides
+from orchestrator.core.identity import Identity
+from orchestrator.core.inventory import Database, Environment, EnvironmentHead
+from orchestrator.core.marker import Marker
+from orchestrator.core.outcome import Refused
+from orchestrator.core.plan import Plan
+from orchestrator.core.timeline import standard_runbook
+from orchestrator.core.windows import Opening
+
+NOW = datetime(2026, 12, 15, 16, 0, tzinfo=UTC)
+HERE = Marker(environment="prod", system_identifier="7", database="app", oid=5)
+
+EVIDENCE = Evidence(
+    run="r1",
+    runbook="shop",
+    environment="staging",
+    like=None,
+    digest="d" * 64,
+    fingerprint="f" * 64,
+    lines=("public.orders: column id bigint",),
+    target=Identity(system_identifier="8", database="app", server_version=160003, role="ayu"),
+    scratch_version=160003,
+    finished=NOW - timedelta(hours=1),
+    verdict="GO",
+    steps={"apply": 1000.0, "validate": 500.0},
+    ways_back=(WayBack(boundary="apply", before="f", after="f", duration_ms=2000.0),),
+)
+
+
+def facts(rehearsed: Rehearsed | None = None, **changes: object) -> Facts:
+    """A production where everything is as it should be."""
+    plan = Plan(runbook="shop", environment="prod", digest="d" * 64, fingerprint="", relations=(), statements=())
+    head = EnvironmentHead(name="prod", kind="production", evidence_from="staging")
+    made = Facts(
+        environment=Environment(environment=head, database=Database(url="postgresql://x")),
+        where="",
+        runbook=standard_runbook("shop"),
+        plan=plan,
+        decision=None,
+        now=NOW,
+        zone=UTC,
+        opening=Opening(inside=True),
+        server_version=160003,
+        recovering=False,
+        here=HERE,
+        marker=HERE,
+        mine=("public.orders: column id bigint",),
+        rehearsed=rehearsed or Rehearsed(environment="staging", evidence=(EVIDENCE,), kinship="different"),
+        steps=("backup", "apply", "validate"),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def status(name: str, given: Facts) -> tuple[str, str]:
+    """Status and words of one gate."""
+    (gate,) = (each for each in GATES if each.name == name)
+    found = gate.find(given)
+    assert (found.severity, bool(found.remedy)) == ("critical", found.status != "pass")
+    return found.status, found.observed
+
+
+@pytest.mark.parametrize(
+    ("kinship", "expected"), [("same", "fail"), ("copy", "pass"), ("same server", "pass"), ("different", "pass")]
+)
+def test_identity_is_proved(kinship: Kinship, expected: str) -> None:
+    """Only one database under two names is closed; the finding names both."""
+    found, text = status("identity", facts(Rehearsed(environment="staging", kinship=kinship)))
+    assert (found, "staging" in text) == (expected, True)
+
+
+@pytest.mark.parametrize(("identifier", "expected"), [("8", "pass"), ("7", "unknown"), ("", "unknown")])
+def test_identity_from_a_file(identifier: str, expected: str) -> None:
+    """Where staging cannot be reached, another identifier in its evidence is proof; the same or none is not."""
+    evidence = replace(EVIDENCE, target=replace(EVIDENCE.target, system_identifier=identifier))
+    shown = Rehearsed(environment="staging", evidence=(evidence,), problem="not reached", file="e.json")
+    assert status("identity", facts(shown))[0] == expected
+    assert status("same_tables", facts(shown))[0] == "pass"
+    assert status("staging_run", facts(shown))[0] == "unknown"
+
+
+def test_a_standby_is_closed() -> None:
+    """It cannot be written to."""
+    assert status("standby", facts(recovering=True))[0] == "fail"
+    assert status("standby", facts())[0] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("marker", "expected"),
+    [
+        (None, "pass"),
+        (HERE, "pass"),
+        (replace(HERE, database="renamed"), "pass"),
+        (replace(HERE, system_identifier=""), "pass"),
+        (replace(HERE, environment="staging"), "fail"),
+        (replace(HERE, system_identifier="8"), "fail"),
+        (replace(HERE, oid=6), "fail"),
+    ],
+)
+def test_a_strange_marker(marker: Marker | None, expected: str) -> None:
+    """A renamed database is the same, a restored one is not, and an identifier that nobody may see says nothing."""
+    assert status("marker", facts(marker=marker))[0] == expected
+
+
+def test_versions_of_rehearsal_and_run() -> None:
+    """Either may differ."""
+    run = GoRun(run="r2", finished=NOW, digest="d" * 64, server_version=150004)
+    shown = Rehearsed(environment="staging", evidence=(EVIDENCE,), runs=(run,), kinship="different")
+    assert status("same_version", facts(shown)) == ("fail", "run r2 was on PostgreSQL 15; this is 16")
+    assert status("same_version", facts(shown, server_version=150001))[0] == "fail"
+    assert status("same_version", facts())[0] == "pass"
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(3.4, "fail"), (3.5, "pass")])
+def test_time_left_counts_the_way_back(seconds: float, expected: str) -> None:
+    """1.5 s of work and 2 s for the way back."""
+    opening = Opening(inside=True, ends=NOW + timedelta(seconds=seconds))
+    assert status("time_left", facts(opening=opening))[0] == expected
+
+
+def test_time_that_nothing_tells_of_is_unknown() -> None:
+    """Without any measure it is not guessed; what the rehearsal did not measure, staging did."""
+    nothing = facts(Rehearsed(environment="staging"), opening=Opening(inside=True, ends=NOW + timedelta(hours=9)))
+    assert status("time_left", nothing)[0] == "unknown"
+    run = GoRun(run="r2", finished=NOW, digest="d" * 64, server_version=160003, steps={"backup": 250.0, "apply": 9.0})
+    both = facts(Rehearsed(environment="staging", evidence=(EVIDENCE,), runs=(run,)))
+    assert expected_ms(both) == 1750.0
+
+
+def test_an_override_takes_the_weight_and_leaves_the_finding() -> None:
+    """What is open is not overridden; what was said of the hour does not last."""
+    (gate,) = (each for each in GATES if each.name == "window")
+    shut = gate.find(facts(opening=Opening(inside=False), environment=_with_window()))
+    said = overrides("window, gate.same_version", " urgent ")
+    over = said.over(shut)
+    assert (over.severity, over.status, "(overridden: urgent)" in over.observed) == ("optional", "fail", True)
+    opened = gate.find(facts())
+    assert said.over(opened) == opened
+    assert said.used((shut, opened)) == ("gate.window",)
+    assert said.lasting() == Overrides(names=frozenset({"same_version"}), reason="urgent")
+
+
+def _with_window() -> Environment:
+    from orchestrator.core.inventory import Policy, Window
+
+    window = Window(days=("Tue",), start="22:00", end="23:00", timezone="UTC")
+    return replace(facts().environment, policy=Policy(window=window))
+
+
+@pytest.mark.parametrize("name", ["identity", "standby", "marker", "decision", "drift", "orphans", "approvals"])
+def test_what_has_no_override(name: str) -> None:
+    """Refused by name."""
+    with pytest.raises(Refused, match=name):
+        overrides(name, "why")
