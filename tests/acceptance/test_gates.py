@@ -260,7 +260,7 @@ def test_not_enough_time_left(ready: Shop) -> None:
     ready.now = NOW.replace(hour=18, minute=59, second=59) + timedelta(microseconds=950_000)
     answer = ready.deploy()
     closed(
-        ready, answer, "time_left", "0.1 s for backup, apply, validate", "way back", remedy="wait for the next window"
+        ready, answer, "time_left", "0.1 s for approval, backup, apply, validate", "way back", remedy="wait for the next window"
     )
     assert only(answer) == {"time_left"}
 
@@ -400,7 +400,7 @@ def test_others_change_a_table_after_the_first_change(ready: Shop, when: When) -
 def test_the_window_ends_before_the_first_change(ready: Shop) -> None:
     """Refused after the backup was taken, and nothing is left open."""
     ready.policy(WINDOW)
-    clock = iter([NOW, NOW])
+    clock = iter([NOW, NOW, NOW])
     ready.clock = lambda: next(clock, NOW.replace(hour=20))
     answer = ready.deploy()
     assert (answer.exit_code, answer.document["state"]) == (2, "refused")
