@@ -11,14 +11,17 @@ from orchestrator.core.locks import Lock
 from orchestrator.core.plan import VALIDATE_LOCK_TIMEOUT_MS, Statement
 from orchestrator.core.run import Run
 
-Kind = Literal["add", "validate", "adopt", "drop", "restore"]
+Kind = Literal["add", "validate", "adopt", "index", "drop", "restore", "drop index"]
+CONCURRENT: frozenset[Kind] = frozenset({"index", "drop index"})
+"""What PostgreSQL refuses to do inside of a transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
     """Timeouts are in ms; a statement timeout of 0 means none. `of` is the run that is walked back.
 
-    `after` names the transactions that have to be over before. `number` counts the keys that a way back gives back.
+    `after` names the transactions that have to be over before. `number` counts the keys that a way back gives back. For
+    an index `constraint` is its name, on `columns`.
     """
 
     id: str
@@ -30,6 +33,7 @@ class Transaction:
     lock_timeout_ms: int
     statement_timeout_ms: int
     after: frozenset[str] = frozenset()
+    columns: tuple[str, ...] = ()
     of: str = ""
     number: int = 0
     short: bool = field(init=False)
@@ -38,10 +42,15 @@ class Transaction:
         """Short is what writers queue behind, so that it has to be over within the lock budget."""
         object.__setattr__(self, "short", any(lock.blocks_writers for lock in self.locks))
 
+    @property
+    def concurrent(self) -> bool:
+        """Whether it cannot be one transaction: it needs an intent before it and a probe after it."""
+        return self.kind in CONCURRENT
+
     def event(self, *, attempts: int, way: str = "", why: str = "", predicted_ms: float | None = None) -> Event:
         """The record; what only the server can measure is filled in when it is written."""
         match self.kind:
-            case "drop":
+            case "drop" | "drop index":
                 return StatementUndone(
                     id=self.id,
                     relation=self.relation,
@@ -73,7 +82,7 @@ class Transaction:
     def on_record(self, run: Run) -> bool:
         """Whether the journal says that it took effect."""
         match self.kind:
-            case "drop":
+            case "drop" | "drop index":
                 return self.id in run.undone
             case "restore":
                 return run.restored[self.id] >= self.number
@@ -93,6 +102,7 @@ def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
             locks=each.locks,
             lock_timeout_ms=each.lock_timeout_ms,
             statement_timeout_ms=each.statement_timeout_ms,
+            columns=each.proof.columns,
             after=frozenset(_before(each, statements)),
         )
         for each in statements
@@ -100,7 +110,12 @@ def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
 
 
 def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator[str]:
-    """A validation needs its key; a partitioned table's key needs those of its partitions, valid."""
+    """A validation needs its key; a partitioned table's key needs those of its partitions, valid.
+
+    The index on the referencing columns comes before the key: validating and deleting referenced rows profit.
+    """
+    if statement.kind in {"add", "validate"}:
+        yield from (each.id for each in statements if each.kind == "index" and each.relation == statement.relation)
     match statement.kind:
         case "validate":
             yield from (each.id for each in statements if each.kind == "add" and _same_key(each, statement))
@@ -108,7 +123,7 @@ def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator
             tables = {lock.table for lock in statement.locks}
             # Whatever the keys of its partitions are called: it takes valid ones for its own.
             yield from (each.id for each in statements if each.kind != "adopt" and each.proof.table in tables)
-        case "add":
+        case "add" | "index":
             return
 
 
@@ -120,13 +135,14 @@ def undoing(statement: Statement, *, of: str, budget_ms: int) -> tuple[Transacti
     """The way back of one statement of run `of`: what drops it, then what gives back each key that went along."""
     drop = Transaction(
         id=statement.id,
-        kind="drop",
+        kind="drop index" if statement.kind == "index" else "drop",
         relation=statement.relation,
         constraint=statement.proof.constraint,
         statements=statement.undo,
         locks=statement.undo_locks,
         lock_timeout_ms=budget_ms,
         statement_timeout_ms=budget_ms,
+        columns=statement.proof.columns,
         of=of,
     )
     restores = (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator.core.checks import Check, Judgement, Row, Subject, none_of, passed
 from orchestrator.core.contract import Relation
+from orchestrator.core.indexes import lacking_indexes, repaired, without_index
 from orchestrator.core.matching import Match, Matter, differing_types, match_all
 
 
@@ -112,22 +113,37 @@ def judge_collations(subject: Subject, _: tuple[Row, ...]) -> Judgement:
 
 def judge_support(subject: Subject, _: tuple[Row, ...]) -> Judgement:
     """8: without an index on the referencing columns, deleting one referenced row scans the table."""
+    policy = subject.environment.policy
+    relations = tuple(_existing(subject))
+    if not policy.create_missing_indexes:
+        lines = [
+            f"{table}({', '.join(each.columns)})"
+            for each in relations
+            for table in without_index(each, subject.catalog)
+        ]
+        return none_of(lines, well="every referencing column leads an index")
+    built = len(repaired(subject.plan))
+    # What the plan does not build, and why.
     lines = [
-        f"{each.table}({', '.join(each.columns)})"
-        for each in _existing(subject)
-        if not any(index.supports(each.columns) for index in subject.catalog.tables[each.table].indexes)
+        f"{each.table}({', '.join(each.columns)}): {each.taken}"
+        for each in lacking_indexes(relations, subject.catalog)
+        if each.taken
     ]
-    return none_of(lines, well="every referencing column leads an index")
+    return none_of(lines, well=f"{built} indexes are planned" if built else "every referencing column leads an index")
 
 
 def judge_invalid_indexes(subject: Subject, _: tuple[Row, ...]) -> Judgement:
-    """14: an interrupted CREATE INDEX CONCURRENTLY leaves an index that slows writes and serves nobody."""
+    """14: an interrupted CREATE INDEX CONCURRENTLY leaves an index that slows writes and serves nobody.
+
+    One that the plan builds again is mended by that.
+    """
+    mended = repaired(subject.plan)
     lines = [
         f"{index.name} on {name}"
         for name in subject.contract.tables
         if (table := subject.catalog.table(name))
         for index in table.indexes
-        if not index.valid
+        if not index.valid and (name, index.name) not in mended
     ]
     return none_of(lines, well="all indexes of these tables are valid")
 

@@ -102,7 +102,6 @@ def judge_policy(subject: Subject, _: tuple[Row, ...]) -> Judgement:
         "environment.evidence_from": environment.environment.evidence_from is not None,
         "policy.window": policy.window is not None,
         "policy.freeze": bool(policy.freeze),
-        "policy.create_missing_indexes": policy.create_missing_indexes,
         "policy.monitor_rollback": policy.monitor_rollback,
         "slack": environment.slack is not None,
         "host": bool(environment.host),
