@@ -180,7 +180,7 @@ class OnlineExecutor:
     def _tell_waits(self) -> None:
         """For whom an index is waiting; a doubt ends nothing."""
         try:
-            self._builds.tell_waits(self._open_connection(), self._open_lanes().concurrent)
+            self._builds.tell_waits(self._open_connection(), self._open_lanes())
         except psycopg.Error as error:
             if is_lost(error):
                 self._recovered(ConnectionLost(plain_line(error)))

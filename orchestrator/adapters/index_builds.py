@@ -19,7 +19,7 @@ from orchestrator.adapters.attempt import AUTOVACUUM_GIVES_WAY_MS, RECORD_WITHIN
 from orchestrator.adapters.attempts import Attempts
 from orchestrator.adapters.ddl import lock_table
 from orchestrator.adapters.interruption import Interruption
-from orchestrator.adapters.lanes import Lane, Taken
+from orchestrator.adapters.lanes import Lanes, Taken
 from orchestrator.adapters.postgres import Connection, pid_of, statement
 from orchestrator.adapters.watchdog import Watch
 from orchestrator.core.entry import Entry
@@ -67,14 +67,14 @@ class IndexBuilds:
         except psycopg.Error as error:
             raise self._meaning(error, work, watch) from error
 
-    def tell_waits(self, connection: Connection, lanes: tuple[Lane, ...]) -> None:
+    def tell_waits(self, connection: Connection, lanes: Lanes) -> None:
         """In the main thread: for whom builds wait, each once. Raises psycopg.Error, JournalLost."""
         now = time.monotonic()
-        if not lanes or now - self._looked < LOOK_EVERY_S:
+        if not lanes.concurrent or now - self._looked < LOOK_EVERY_S:
             return
         self._looked = now
-        for lane in lanes:
-            work, found = lane.work, blockers.waited_for(connection, pid_of(lane.connection))
+        for lane in lanes.concurrent:
+            work, found = lane.work, blockers.waited_for(connection, pid_of(lane.connection), lanes.pids)
             if found is None or self._waits.get(work.id, ("", ""))[0] == found.key:
                 continue
             first, self._waits[work.id] = work.id not in self._waits, (found.key, found.told())

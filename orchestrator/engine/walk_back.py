@@ -149,7 +149,8 @@ def _objection(statement: Statement, catalog: Catalog, work: Run) -> str | None:
     table = catalog.table(proof.table)
     index = next((each for each in table.indexes if each.name == proof.constraint), None) if table else None
     if index is None:
-        return "gone already" if statement.id in work.done else "it was not built"
+        # One that is not on record as done is looked for with the table locked: its session may have lingered.
+        return "gone already" if table is None or statement.id in work.done else None
     if not is_ours(index.definition, proof.columns):
         return f"{index.name} is no longer the index that this run built"
     return None
