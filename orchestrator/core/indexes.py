@@ -166,6 +166,8 @@ def _served_ids(relations: Iterable[Relation], catalog: Catalog) -> Iterator[str
 def _told(statement: Statement, served: AbstractSet[str], taken: Mapping[str, str]) -> Statement:
     """The hazards of a key once it is known that an index comes before it, or why none does."""
     kept = tuple(each for each in statement.hazards if not each.startswith(NO_INDEX))
+    if len(kept) == len(statement.hazards):
+        return statement
     if statement.relation in served:
         return replace(statement, hazards=kept)
     if statement.relation in taken:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -92,6 +93,10 @@ class Transaction:
 
 def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
     """The way forward, in the plan's order."""
+    indexes: dict[str, list[str]] = defaultdict(list)
+    for each in statements:
+        if each.kind == "index":
+            indexes[each.relation].append(each.id)
     return tuple(
         Transaction(
             id=each.id,
@@ -103,19 +108,14 @@ def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
             lock_timeout_ms=each.lock_timeout_ms,
             statement_timeout_ms=each.statement_timeout_ms,
             columns=each.proof.columns,
-            after=frozenset(_before(each, statements)),
+            after=frozenset((*_before(each, statements), *_indexes_before(each, indexes))),
         )
         for each in statements
     )
 
 
 def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator[str]:
-    """A validation needs its key; a partitioned table's key needs those of its partitions, valid.
-
-    The index on the referencing columns comes before the key: validating and deleting referenced rows profit.
-    """
-    if statement.kind in {"add", "validate"}:
-        yield from (each.id for each in statements if each.kind == "index" and each.relation == statement.relation)
+    """A validation needs its key; a partitioned table's key needs those of its partitions, valid."""
     match statement.kind:
         case "validate":
             yield from (each.id for each in statements if each.kind == "add" and _same_key(each, statement))
@@ -125,6 +125,11 @@ def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator
             yield from (each.id for each in statements if each.kind != "adopt" and each.proof.table in tables)
         case "add" | "index":
             return
+
+
+def _indexes_before(statement: Statement, indexes: Mapping[str, list[str]]) -> Iterable[str]:
+    """The index on the referencing columns comes before the key: validating and deleting referenced rows profit."""
+    return indexes.get(statement.relation, ()) if statement.kind in {"add", "validate"} else ()
 
 
 def _same_key(left: Statement, right: Statement) -> bool:

@@ -71,6 +71,7 @@ def test_there_and_back_twice(desk: Desk, small: str) -> None:
             each for each in done if each.startswith("index:")
         ]
         assert len(desk.report(answer)["statements"]) == len(done)
+        assert desk.verified(answer.document["run"]) == (EXIT_DONE, "whole")
         assert desk.validate(runbook=runbook).exit_code == EXIT_DONE
         assert desk.plan(runbook=runbook).document["statements"] == []
         back = desk.rollback(runbook=runbook)
@@ -104,6 +105,33 @@ def test_the_policy_is_acted_upon(desk: Desk, small: str) -> None:
     answer = desk.preflight(runbook=desk.runbook(LINES))
     assert finding(answer, "settings-kept")["status"] == "pass"
     assert finding(answer, "supporting-index")["observed"] == "3 indexes are planned"
+
+
+def test_the_right_to_create_is_asked_for(desk: Desk, small: str) -> None:
+    """Who owns the tables may still lack CREATE in their schema; the statements for the DBA give it."""
+    execute(
+        small,
+        "create role builder_of_test",
+        "revoke create on schema public from public",
+        *(f"alter table {name} owner to builder_of_test" for name in ("parent", "child", "parted", "parted_old")),
+        "grant create on database {} to builder_of_test".format(value(small, "select quote_ident(current_database())")),
+    )
+    try:
+        runbook = desk.runbook(LINE.format("child", "parent_id"))
+        desk.environment("staging", small, policy=POLICY, more="")
+        inventory = desk.inventory / "staging.toml"
+        inventory.write_text(inventory.read_text("utf-8").replace("[policy]", 'role = "builder_of_test"\n[policy]'))
+        found = finding(desk.preflight(runbook=runbook), "rights")
+        assert (found["status"], found["observed"]) == ("fail", "CREATE in schema public (for an index)")
+        said = desk.typed("preflight", "--env", "staging", "--runbook", runbook, "--grants")
+        grant = next(line for line in said.stdout.splitlines() if "CREATE ON SCHEMA" in line)
+        execute(small, grant)
+        assert finding(desk.preflight(runbook=runbook), "rights")["status"] == "pass"
+        assert desk.deploy(runbook=runbook).exit_code == EXIT_DONE
+        assert built(small) == ["ix_child_parent_id"]
+    finally:
+        execute(small, "reassign owned by builder_of_test to current_user", "drop owned by builder_of_test")
+        execute(small, "drop role builder_of_test")
 
 
 def test_a_key_that_stands_gets_its_index_too(desk: Desk, small: str) -> None:
@@ -159,6 +187,7 @@ def test_a_run_that_was_held_in_the_middle(
         desk.environment("staging", small, policy=POLICY)
         old.rollback()
     assert (held.exit_code, built(small), keys(small)) == (EXIT_HELD, [], {})
+    assert desk.status()["state"] == "held"
     assert "an index may stand that is not ready: index:public.child.ix_child_parent_id" in capsys.readouterr().out
     assert value(small, "select count(*) from pg_index where not indisvalid") == 1
     if then == "rollback":

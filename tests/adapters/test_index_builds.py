@@ -23,9 +23,10 @@ from orchestrator.core.catalog import TableName
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.indexes import with_indexes
 from orchestrator.core.journal import Event, StatementPostponed
-from orchestrator.core.outcome import HeldBack, StatementRejected
+from orchestrator.core.outcome import HeldBack, LeaseLost, StatementRejected
 from orchestrator.core.plan import Plan, Statement, make_plan
 from orchestrator.core.run import Run
+from orchestrator.core.transaction import doing
 from orchestrator.engine.dispatcher import Dispatcher
 from tests import servers
 from tests.adapters.test_ledger import RUN, open_ledger, started
@@ -234,6 +235,17 @@ def test_what_is_somebody_elses_stays(tables: str, tmp_path: Path, made: str) ->
         assert "somebody else's" in str(refusal)
         assert journal.run.intended == {}
     assert indexes(tables) == ([("ix_child_parent_id", True)] if made == "index" else [])
+
+
+def test_under_another_lease_nothing_is_begun(tables: str, tmp_path: Path) -> None:
+    """Somebody took the run over between our last look and the intent: it is refused there, before any index."""
+    (work, *_) = doing(planned(tables).statements)
+    with dispatching(tables, tmp_path) as (dispatcher, _), psycopg.connect(tables, autocommit=True) as connection:
+        connection.execute("update orchestrator.lease set token = token + 1")
+        dispatcher.executor.begin(work, attempts=1, keys=0, rows=0)
+        (ended,) = dispatcher.executor.ended(30)
+        assert isinstance(ended.error, LeaseLost)
+    assert indexes(tables) == []
 
 
 def test_another_definition_is_not_dropped_on_the_way_back(tables: str, tmp_path: Path) -> None:

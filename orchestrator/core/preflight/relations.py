@@ -170,9 +170,15 @@ def judge_rows_hidden(_: Subject, rows: tuple[Row, ...]) -> Judgement:
     )
 
 
-def judge_rights(_: Subject, rows: tuple[Row, ...]) -> Judgement:
-    """5: ownership of the referencing table, SELECT and REFERENCES, the right to lock, CREATE for the ledger."""
+def judge_rights(subject: Subject, rows: tuple[Row, ...]) -> Judgement:
+    """5: ownership of the referencing table, SELECT and REFERENCES, the right to lock, CREATE for the ledger.
+
+    An index that is planned needs CREATE in its schema, which an owner of the table may lack.
+    """
     lines = [f"{row['lacking']} on {row['name']}" for row in rows if row["lacking"]]
+    building = {str(table) for table, _ in repaired(subject.plan)}
+    lacking = {str(row["lacking_for_index"]) for row in rows if row["name"] in building and row["lacking_for_index"]}
+    lines += [f"{each} (for an index)" for each in sorted(lacking)]
     return none_of(lines, well="this role has the rights it needs")
 
 
