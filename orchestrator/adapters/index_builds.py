@@ -62,7 +62,8 @@ class IndexBuilds:
                     raise HeldBack(message)
                 with self._patient(connection):
                     seen = self._intend(connection, work)
-                    self._act(connection, work, seen)
+                    with self._waiting_for_ours(work):
+                        self._act(connection, work, seen)
                 return Taken(entry=self._record(connection, work, attempts))
         except psycopg.Error as error:
             raise self._meaning(error, work, watch) from error
@@ -98,6 +99,20 @@ class IndexBuilds:
         finally:
             with suppress(psycopg.Error):
                 connection.execute("reset lock_timeout")
+
+    @contextmanager
+    def _waiting_for_ours(self, work: Transaction) -> Iterator[None]:
+        """A wait that was too long, for nobody else's transaction, was for a validation of ours: that is no waiting.
+
+        Raises LockUnavailable without the code that would let its time run.
+        """
+        try:
+            yield
+        except psycopg.errors.LockNotAvailable as error:
+            if work.id in self._waits:
+                raise
+            message = f"{work.id}: a validation beside it took longer than the time to give up"
+            raise LockUnavailable(message, sqlstate="", table=str(work.locks[0].table)) from error
 
     def _intend(self, connection: Connection, work: Transaction) -> Seen:
         """Put on record what is about to be done, and see what is there, while nobody else can build it.

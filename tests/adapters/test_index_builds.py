@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,13 @@ def tables(request: pytest.FixtureRequest, cluster_url: ClusterUrl) -> Iterator[
     servers.drop_database(url)
 
 
-def planned(url: str) -> Plan:
-    """The plan for both keys, with the index that is lacking."""
+def planned(url: str, *lines: Relation) -> Plan:
+    """The plan for both keys, or for these, with the indexes that are lacking."""
     catalog = DatabaseCatalog(server=server_of(url, run=RUN)).catalog()
     made = make_plan(
         runbook="r",
         environment="staging",
-        contract=Contract(relations=(key("parent_id"), key("other_id"))),
+        contract=Contract(relations=lines or (key("parent_id"), key("other_id"))),
         catalog=catalog,
         writer=QuotedDdl(),
         lock_budget_ms=100,
@@ -291,4 +292,32 @@ def test_a_build_gives_way_to_whom_it_keeps_waiting(tables: str, tmp_path: Path)
         for each in threads:
             each.join()
     assert [each.sqlstate for each in journal.run.lock_failures if each.statement == INDEX] == ["57014"]
+    assert indexes(tables) == [("ix_child_parent_id", True)]
+
+
+DAWDLE = """
+create function dawdle() returns event_trigger language plpgsql as $$ begin
+    if current_query() like '%VALIDATE CONSTRAINT%' then perform pg_sleep(4); end if; end $$;
+create event trigger dawdle on ddl_command_end when tag in ('ALTER TABLE') execute function dawdle();
+create table other (id int primary key, parent_id int);
+alter table other add constraint fk_other_parent_id foreign key (parent_id) references parent not valid;
+"""
+
+
+def test_waiting_for_a_validation_of_ours_is_no_waiting(tables: str, tmp_path: Path) -> None:
+    """A validation on another table lasts longer than the time to give up: the index is built all the same."""
+    with psycopg.connect(tables, autocommit=True) as connection:
+        connection.execute(DAWDLE)
+    slow = replace(key("parent_id"), table=TableName(schema="public", name="other"), name="fk_other_parent_id")
+    (validate,) = (each for each in planned(tables, slow).statements if each.kind == "validate")
+    (build, *_) = planned(tables).statements
+    with dispatching(tables, tmp_path, give_up_after_s=1.5) as (dispatcher, journal):
+        dispatcher.executor.begin(doing((validate,))[0], attempts=1, keys=0, rows=0)
+        with psycopg.connect(tables, autocommit=True) as look:
+            sleeps = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'"
+            while look.execute(sleeps).fetchone() == (0,):
+                continue
+        carry_out(dispatcher, (build,))
+        assert journal.run.done.keys() == {validate.id, INDEX}
+        assert {each.sqlstate for each in journal.run.lock_failures} == {""}
     assert indexes(tables) == [("ix_child_parent_id", True)]
