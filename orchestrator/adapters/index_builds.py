@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 from psycopg import sql
@@ -24,7 +24,14 @@ from orchestrator.adapters.postgres import Connection, pid_of, statement
 from orchestrator.adapters.watchdog import Watch
 from orchestrator.core.entry import Entry
 from orchestrator.core.indexes import is_ours
-from orchestrator.core.journal import NotificationQueued, StatementIntended, StatementPostponed
+from orchestrator.core.journal import (
+    Event,
+    NotificationQueued,
+    StatementDone,
+    StatementIntended,
+    StatementPostponed,
+    StatementUndone,
+)
 from orchestrator.core.outcome import HeldBack, LockUnavailable, StatementRejected
 from orchestrator.core.transaction import Transaction
 
@@ -64,7 +71,11 @@ class IndexBuilds:
                     seen = self._intend(connection, work)
                     with self._waiting_for_ours(work):
                         self._act(connection, work, seen)
-                return Taken(entry=self._record(connection, work, attempts))
+                event = work.event(attempts=attempts)
+                if watch is not None and isinstance(event, StatementDone | StatementUndone):
+                    # Seen by the watchdog: there is no transaction that could look before its end.
+                    event = replace(event, waited_ms=round(watch.longest_ms, 3))
+                return Taken(entry=self._record(connection, work, event))
         except psycopg.Error as error:
             raise self._meaning(error, work, watch) from error
 
@@ -153,9 +164,8 @@ class IndexBuilds:
             connection.execute(work.statements[0].encode())
             points.reached("index:built")
 
-    def _record(self, connection: Connection, work: Transaction, attempts: int) -> Entry:
+    def _record(self, connection: Connection, work: Transaction, event: Event) -> Entry:
         """Look once more, and put the effect on record. Raises LockUnavailable when it is not there any more."""
-        event = work.event(attempts=attempts)
         with connection.transaction():
             connection.execute("select set_config('lock_timeout', %s, true)", (str(RECORD_WITHIN_MS),))
             seen = self._look(connection, work)
