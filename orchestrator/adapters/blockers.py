@@ -53,6 +53,19 @@ def holders(
     return found, tuple(frozenset(each) for each in written.values())
 
 
+def waited_for(connection: Connection, pid: int, ours: Collection[int]) -> Holder | None:
+    """The oldest transaction of others for which a session of ours waits, whatever it holds; None when there is none.
+
+    An index that is built concurrently waits for transactions, not for locks on its table. Raises psycopg.Error.
+    """
+    row = connection.execute(statement("waited_for"), {"pid": pid, "ours": list(ours)}).fetchone()
+    if row is None:
+        return None
+    # Which table it is about does not matter here.
+    nowhere = TableName(schema="", name="")
+    return Holder(table=nowhere, mode="ACCESS SHARE", **{name: row[name] for name in SEEN})
+
+
 def waiters(
     connection: Connection, tables: Collection[int], ours: Collection[int]
 ) -> Iterator[tuple[int, Mode, float]]:

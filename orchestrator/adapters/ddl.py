@@ -85,3 +85,11 @@ class QuotedDdl:
     def drop(self, table: TableName, name: str) -> str:
         """ALTER TABLE … DROP CONSTRAINT."""
         return f"ALTER TABLE {_table(table)} DROP CONSTRAINT {quoted(name)}"
+
+    def index(self, table: TableName, name: str, columns: tuple[str, ...]) -> str:
+        """CREATE INDEX CONCURRENTLY; without IF NOT EXISTS, which would succeed over an invalid leftover."""
+        return f"CREATE INDEX CONCURRENTLY {quoted(name)} ON {_table(table)} {_columns(columns)}"
+
+    def drop_index(self, table: TableName, name: str) -> str:
+        """DROP INDEX CONCURRENTLY; the index is in its table's schema."""
+        return f"DROP INDEX CONCURRENTLY {quoted(table.schema, name)}"

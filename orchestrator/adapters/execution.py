@@ -14,8 +14,9 @@ import psycopg
 
 from orchestrator.adapters import blockers
 from orchestrator.adapters.attempts import Attempts
+from orchestrator.adapters.index_builds import IndexBuilds
 from orchestrator.adapters.journal import RunJournal
-from orchestrator.adapters.lanes import Lane, Lanes
+from orchestrator.adapters.lanes import Lane, Lanes, Taken
 from orchestrator.adapters.postgres import Connection, is_lost, pid_of, plain_line
 from orchestrator.adapters.preparation import keep_dumps_out, prepare
 from orchestrator.adapters.spare import SpareCores
@@ -64,11 +65,16 @@ class OnlineExecutor:
     _spare: SpareCores = field(default_factory=SpareCores)
     _attempts: Attempts = field(init=False)
     _validations: Validations = field(init=False)
+    _builds: IndexBuilds = field(init=False)
 
     def __post_init__(self) -> None:
         """What is learned on the way lasts as long as this."""
         self._attempts = Attempts(target=self.target, journal=self.journal, order=self.order)
-        self._validations = Validations(attempts=self._attempts, interruption=self.target.server.interruption)
+        interruption = self.target.server.interruption
+        self._validations = Validations(attempts=self._attempts, interruption=interruption)
+        self._builds = IndexBuilds(
+            attempts=self._attempts, interruption=interruption, give_up_after_s=self.give_up_after_s
+        )
 
     @contextmanager
     def opened(self, step: str) -> Iterator[None]:
@@ -151,8 +157,14 @@ class OnlineExecutor:
         """
         steers = work.kind == "validate" and rows >= SMALL_ROWS
         chosen = keys if steers else 0
+
+        def act(lane: Connection) -> Taken:
+            if work.concurrent:
+                return self._builds.carry_out(lane, work, attempts)
+            return self._validations.carry_out(lane, work, attempts, chosen)
+
         try:
-            self._open_lanes().begin(work, lambda each: self._validations.carry_out(each, work, attempts, chosen))
+            self._open_lanes().begin(work, act)
         except CannotConnect as error:
             raise LockUnavailable(str(error), sqlstate="", table=str(work.locks[0].table)) from error
 
@@ -161,8 +173,17 @@ class OnlineExecutor:
         if self.target.server.interruption.cancels:
             # A statement that was just about to begin has not felt the first cancel.
             self._open_lanes().cancel()
+        self._tell_waits()
         for lane in self._open_lanes().ended(within_s):
             yield self._collected(lane)
+
+    def _tell_waits(self) -> None:
+        """For whom an index is waiting; a doubt ends nothing."""
+        try:
+            self._builds.tell_waits(self._open_connection(), self._open_lanes())
+        except psycopg.Error as error:
+            if is_lost(error):
+                self._recovered(ConnectionLost(plain_line(error)))
 
     def pause(self, seconds: float) -> None:
         """Wait, but not beyond the moment when somebody asks to stop."""

@@ -60,6 +60,17 @@ class RunJournal:
         """
         return self._opened().appending(connection, event, tables=tables, waited_ms=waited_ms, short=short)
 
+    def append(self, connection: Connection, event: Event) -> None:
+        """Append one event inside the caller's transaction; the next event makes it known. From any thread.
+
+        Raises psycopg.Error, LeaseLost.
+        """
+        self._opened().append(connection, event)
+
+    def still_ours(self, connection: Connection) -> None:
+        """Raises LeaseLost when another process has taken this run's place, psycopg.Error. From any thread."""
+        self._opened().may_go_on(connection)
+
     def publish(self, entry: Entry) -> None:
         """Make a committed entry known, and those that waited for it."""
         self._tell_all(self._opened().publish(entry))

@@ -37,11 +37,11 @@ class Lane:
 
 @dataclass(slots=True, kw_only=True)
 class Lanes:
-    """The lanes of one step; a connection is made when it is first needed, and kept."""
+    """The lanes of one step, one more than validations, for an index; a connection is made when needed, and kept."""
 
     target: Target
     step: str
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MOST, thread_name_prefix="lane"))
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MOST + 1, thread_name_prefix="lane"))
     _idle: list[Connection] = field(default_factory=list)
     _busy: list[Lane] = field(default_factory=list)
 
@@ -54,6 +54,11 @@ class Lanes:
     def pids(self) -> tuple[int, ...]:
         """The backends of all lanes."""
         return tuple(pid_of(each) for each in [*self._idle, *(lane.connection for lane in self._busy)])
+
+    @property
+    def concurrent(self) -> tuple[Lane, ...]:
+        """Those that build or drop an index."""
+        return tuple(each for each in self._busy if each.work.concurrent)
 
     def begin(self, work: Transaction, act: Callable[[Connection], Taken]) -> None:
         """Start work on a lane of its own. Raises CannotConnect."""

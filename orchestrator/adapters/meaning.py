@@ -35,8 +35,9 @@ def meaning(
         table = str(refused.table) if refused else ", ".join(str(lock.table) for lock in work.locks)
         waited = watch.longest_ms if watch else 0.0
         return LockUnavailable(plain_line(error), sqlstate=code, table=table, waited_ms=round(waited, 3))
+    kept = "what it left is cleared away on resume" if work.concurrent else "nothing of it was kept"
     if code == CANCELLED:
-        return HeldBack(f"{work.id}: {stopping or 'cancelled by an administrator'}; nothing of it was kept")
+        return HeldBack(f"{work.id}: {stopping or 'cancelled by an administrator'}; {kept}")
     if is_mendable(error):
-        return HeldBack(f"{work.id}: {plain_line(error)}; nothing of it was kept, mend it and resume")
+        return HeldBack(f"{work.id}: {plain_line(error)}; {kept}, mend it and resume")
     return StatementRejected(plain_line(error), sqlstate=code)

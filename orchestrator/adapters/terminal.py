@@ -248,8 +248,9 @@ def safety(summary: Summary) -> str:
         return f"everything that this run added was walked back: {end}"
     if summary.differences:
         return "this run was walked back as far as it could be, and the catalog differs from before"
-    if not summary.statements:
+    half = f"; an index may stand that is not ready: {', '.join(summary.leftovers)}" if summary.leftovers else ""
+    if not summary.statements and not half:
         return "nothing was changed"
     rest = "resume goes on from there" if summary.state == "held" else "another deploy does what is left"
     whole = summary.holding == summary.promised
-    return f"{len(summary.statements)} statements took effect, each is on record" + ("" if whole else f"; {rest}")
+    return f"{len(summary.statements)} statements took effect, each is on record{half}" + ("" if whole else f"; {rest}")

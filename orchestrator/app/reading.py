@@ -78,8 +78,9 @@ def preflight_grants(request: Request) -> Answer:
             row = connection.execute("select current_user as role, current_database() as database").fetchone() or {}
             catalog = read_catalog(connection)
             exists = approver_exists(connection)
+        indexes = site.environment.policy.create_missing_indexes
         lines = (
-            *grants(site.contract, catalog, role=row["role"], database=row["database"]),
+            *grants(site.contract, catalog, role=row["role"], database=row["database"], indexes=indexes),
             *approver_grants(site.environment.people, exists=exists),
         )
         for line in () if request.json else lines:

@@ -37,6 +37,7 @@ from orchestrator.adapters.terminal import Screen
 from orchestrator.app.passage import Passage
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
+from orchestrator.core.indexes import with_indexes
 from orchestrator.core.inventory import Database, Environment, Secret, Source
 from orchestrator.core.matching import narrowed
 from orchestrator.core.outcome import OrchestratorError, Refused
@@ -111,7 +112,7 @@ class Site:
 
     def make_plan(self, catalog: Catalog) -> Plan:
         """The plan for this contract on a catalog."""
-        return make_plan(
+        made = make_plan(
             runbook=self.folder.runbook.name,
             environment=self.environment.name,
             contract=self.contract,
@@ -119,6 +120,8 @@ class Site:
             writer=QuotedDdl(),
             lock_budget_ms=self.environment.policy.lock_timeout_ms,
         )
+        indexes = self.environment.policy.create_missing_indexes
+        return with_indexes(made, catalog, QuotedDdl()) if indexes else made
 
     def catalog(self, step: str = "catalog") -> DatabaseCatalog:
         """The reader of this database's catalog."""

@@ -90,7 +90,15 @@ def touched(relations: Iterable[Relation]) -> tuple[TableName, ...]:
 
 def default_name(table: str, columns: Iterable[str]) -> str:
     """`fk_{table}_{columns}`; past 63 bytes whole characters up to 54 bytes, `_`, and 8 digits of its SHA-256."""
-    full = "_".join(["fk", table, *columns])
+    return _shortened("_".join(["fk", table, *columns]))
+
+
+def index_name(table: str, columns: Iterable[str]) -> str:
+    """`ix_{table}_{columns}`, shortened like the name of a key."""
+    return _shortened("_".join(["ix", table, *columns]))
+
+
+def _shortened(full: str) -> str:
     if len(full.encode()) <= NAME_LIMIT:
         return full
     stem = full.encode()[:NAME_STEM].decode(errors="ignore")

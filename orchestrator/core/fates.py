@@ -37,7 +37,8 @@ class RelationRow:
 def relation_rows(run: Run) -> Iterator[RelationRow]:
     """One row per relation, in the contract's order; none before there is a plan."""
     statements: dict[str, list[Statement]] = defaultdict(list)
-    for statement in run.plan.statements if run.plan else ():
+    # An index helps a key, and no key stands or falls with it.
+    for statement in (each for each in run.plan.statements if each.kind != "index") if run.plan else ():
         statements[statement.relation].append(statement)
     standing = frozenset(each.id for each in run.standing)
     for planned in run.plan.relations if run.plan else ():

@@ -17,13 +17,18 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def grants(contract: Contract, catalog: Catalog, *, role: str, database: str) -> Iterator[str]:
-    """GRANT statements; ownership cannot be granted, so the owners of the referencing tables are asked for in words."""
+def grants(contract: Contract, catalog: Catalog, *, role: str, database: str, indexes: bool = False) -> Iterator[str]:
+    """GRANT statements; ownership cannot be granted, so the owners of the referencing tables are asked for in words.
+
+    With `indexes` those that are lacking may be built, too.
+    """
     children = sorted({each.table for each in contract.promised if catalog.table(each.table)})
     parents = sorted({each.referenced for each in contract.promised if catalog.table(each.referenced)})
     yield f"GRANT CREATE ON DATABASE {quoted(database)} TO {quoted(role)};"
     for schema in sorted({name.schema for name in (*children, *parents)}):
         yield f"GRANT USAGE ON SCHEMA {quoted(schema)} TO {quoted(role)};"
+    for schema in sorted({name.schema for name in children}) if indexes else ():
+        yield f"GRANT CREATE ON SCHEMA {quoted(schema)} TO {quoted(role)};"
     for name in sorted({*children, *parents}):
         yield f"GRANT SELECT ON {_table(name)} TO {quoted(role)};"
     for name in parents:

@@ -18,7 +18,7 @@ from orchestrator.core.contract import Contract, Priority, Relation
 from orchestrator.core.locks import Lock, Mode
 from orchestrator.core.matching import Match, Status, match, match_all
 
-StatementKind = Literal["add", "validate", "adopt"]
+StatementKind = Literal["add", "validate", "adopt", "index"]
 ConstraintState = Literal["absent", "not valid", "valid"]
 
 NOT_VALID_ON_PARTITIONED_SINCE = 18
@@ -28,6 +28,9 @@ VALIDATE_LOCK_TIMEOUT_MS = 900
 """How long VALIDATE may queue: no writer waits behind SHARE UPDATE EXCLUSIVE, so this is not the lock budget.
 
 Under deadlock_timeout (1 s), so that an autovacuum is never cancelled because of us."""
+
+NO_INDEX = "no index leads with"
+"""How the hazard begins that tells of referencing columns without an index."""
 
 RANK: dict[Priority, int] = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
@@ -47,11 +50,12 @@ class DdlWriter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What the catalog shows once a statement took effect."""
+    """What the catalog shows once a statement took effect; for an index `constraint` is its name, on `columns`."""
 
     table: TableName
     constraint: str
     state: ConstraintState
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,7 +304,7 @@ class _Maker:
         table = self.catalog.tables[relation.table]
         yield f"writers of both tables wait up to {self.budget} ms"
         if not any(index.supports(relation.columns) for index in table.indexes):
-            yield f"no index leads with {', '.join(relation.columns)}: deleting a referenced row scans {relation.table}"
+            yield f"{NO_INDEX} {', '.join(relation.columns)}: deleting a referenced row scans {relation.table}"
         if heirs := self.catalog.heirs.get(relation.table):
             yield f"tables that inherit from {relation.table} are not covered: {', '.join(map(str, heirs))}"
         if relation.on_delete == "set null":

@@ -8,6 +8,7 @@ from hashlib import sha256
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.drift import line_differences
+from orchestrator.core.indexes import spellings
 from orchestrator.core.journal import CatalogRecorded
 from orchestrator.core.plan import Statement
 from orchestrator.core.run import Run
@@ -46,10 +47,11 @@ def strangers(run: Run, catalog: Catalog, before: CatalogRecorded, now: CatalogR
     """
     planned = {each.id: each for each in run.plan.statements} if run.plan else {}
     standing = [planned[each.id] for each in run.standing if each.id in planned]
-    mine = tuple(_prefixes(standing, catalog))
+    begun = [planned[each.id] for each in run.leftovers if each.id in planned]
+    mine = tuple(_prefixes([*standing, *begun], catalog))
     return (
         *(
-            f"{each.id} took effect, and its key is not there any more"
+            f"{each.id} took effect, and what it made is not there any more"
             for each in standing
             if not _holds(each, catalog)
         ),
@@ -58,8 +60,15 @@ def strangers(run: Run, catalog: Catalog, before: CatalogRecorded, now: CatalogR
 
 
 def _prefixes(statements: Iterable[Statement], catalog: Catalog) -> Iterator[str]:
-    """How the lines of this run's keys begin; on partitions a partitioned table's key stands under other names."""
+    """How the lines of this run's keys and indexes begin.
+
+    On partitions a partitioned table's key stands under other names; an index has its name quoted where it must be.
+    """
     for each in statements:
+        if each.kind == "index":
+            for name in spellings(each.proof.constraint):
+                yield f"{each.proof.table}: index CREATE INDEX {name} ON "
+            continue
         yield f"{each.proof.table}: foreign key {each.proof.constraint} "
         for part in catalog.family(each.proof.table)[1:]:
             yield f"{part}: foreign key "
@@ -71,6 +80,10 @@ def _without(lines: Iterable[str], prefixes: tuple[str, ...]) -> tuple[str, ...]
 
 def _holds(statement: Statement, catalog: Catalog) -> bool:
     table = catalog.table(statement.proof.table)
+    if statement.kind == "index":
+        return table is not None and any(
+            each.name == statement.proof.constraint and each.valid for each in table.indexes
+        )
     key = (
         next((each for each in table.foreign_keys if each.name == statement.proof.constraint), None) if table else None
     )

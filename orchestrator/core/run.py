@@ -31,6 +31,7 @@ from orchestrator.core.journal import (
     RunStarted,
     StatementDone,
     StatementFailed,
+    StatementIntended,
     StatementPostponed,
     StatementUndone,
     StepFinished,
@@ -59,7 +60,10 @@ class StepRecord:
 
 @dataclass(slots=True)
 class Run:
-    """What the events of one run add up to. `counting` holds the counts of a step that was begun and not done."""
+    """What the events of one run add up to. `counting` holds the counts of a step that was begun and not done.
+
+    `intended` has what was begun outside of a transaction, `dropping` the same on the way back.
+    """
 
     id: str
     started: RunStarted | None = None
@@ -80,6 +84,8 @@ class Run:
     terminated: list[BlockerTerminated] = field(default_factory=list)
     vacuumed: list[TableVacuumed] = field(default_factory=list)
     workers: list[WorkersChanged] = field(default_factory=list)
+    intended: dict[str, StatementIntended] = field(default_factory=dict)
+    dropping: dict[str, StatementIntended] = field(default_factory=dict)
     done: dict[str, StatementDone] = field(default_factory=dict)
     failures: dict[str, StatementFailed] = field(default_factory=dict)
     undone: dict[str, StatementUndone] = field(default_factory=dict)
@@ -100,7 +106,7 @@ class Run:
     @property
     def changed(self) -> bool:
         """Whether this run changed the target."""
-        return bool(self.done or self.undone)
+        return bool(self.done or self.undone or self.intended)
 
     @property
     def closed(self) -> bool:
@@ -116,6 +122,13 @@ class Run:
     def standing(self) -> tuple[StatementDone, ...]:
         """The statements of this run that it has not walked back itself."""
         return tuple(each for each in self.done.values() if each.id not in self.undone)
+
+    @property
+    def leftovers(self) -> tuple[StatementIntended, ...]:
+        """What was begun outside of a transaction and is not on record as done: it may be there, whole or in part."""
+        gone = {each.id for each in self.passed_over if each.of == self.id and not each.stands}
+        settled = self.done.keys() | self.undone.keys() | gone
+        return tuple(each for each in self.intended.values() if each.id not in settled)
 
     @property
     def rolled_back(self) -> bool:
@@ -147,6 +160,7 @@ class Run:
                 self.resumed.append(event)
                 self.finished, self.finished_at = None, None
             case _:
+                self._see_intent(event)
                 self._see_work(event)
                 self._see_proof(event)
                 self._see_trouble(event)
@@ -158,6 +172,10 @@ class Run:
         record.duration_ms = event.duration_ms
         if event.state == "done":
             self.counting = {key: each for key, each in self.counting.items() if each.moment != event.step}
+
+    def _see_intent(self, event: Event) -> None:
+        if isinstance(event, StatementIntended):
+            (self.dropping if event.of else self.intended)[event.id] = event
 
     def _see_work(self, event: Event) -> None:
         match event:

@@ -1,8 +1,9 @@
 """What to do next: which transaction may begin beside those at work, and which is worth most.
 
 Short ones (their locks block writers) go one at a time in the plan's order. Long ones (VALIDATE) go side by side, each
-alone on its referencing table. All keys that touch a table are added before the first validation on it, because an ADD
-that has to wait for a VALIDATE lets writers queue behind it; except while somebody else keeps the ADD waiting anyway.
+alone on its referencing table; one index at a time is built beside them. All keys that touch a table are added before
+the first validation on it, because an ADD that has to wait for a VALIDATE lets writers queue behind it; except while
+somebody else keeps the ADD waiting anyway.
 """
 
 from __future__ import annotations
@@ -53,9 +54,13 @@ class Schedule:
         short = next((each for each in ready if each.short), None)
         if short is not None:
             return short
-        if sum(not each.short for each in running) >= workers:
-            return None
-        soon = [each for each in pending if each.short and not each.after and self._later.get(each.id, now) <= now]
+        # A build may spend its time waiting for somebody else's transaction: it takes no validation's place.
+        building = any(each.concurrent for each in running)
+        full = sum(not each.short and not each.concurrent for each in running) >= workers
+        ready = [each for each in ready if not (building if each.concurrent else full)]
+        soon = [
+            each for each in pending if each.short and not each.after & waiting and self._later.get(each.id, now) <= now
+        ]
         # An ADD that could be asked for soon would have to wait for the validation, and writers behind it.
         unmixed = [each for each in ready if not any(exclude(add, each) for add in soon)]
         return self._most_worth(unmixed, pending, alone=workers == 1)

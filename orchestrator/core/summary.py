@@ -70,6 +70,7 @@ class Summary:
     rolled_back: bool
     rolls_back: str | None
     undone: int
+    leftovers: tuple[str, ...]
     differences: tuple[str, ...]
     taken_up: tuple[str, ...]
     answers: tuple[AnswerHeard, ...]
@@ -140,6 +141,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         rolled_back=run.rolled_back,
         rolls_back=started.rolls_back,
         undone=len(run.undone),
+        leftovers=tuple(each.id for each in run.leftovers),
         differences=run.walked_back.differences if run.walked_back else (),
         taken_up=tuple(f"after it was {each.after}, by {each.initiator} on {each.host}" for each in run.resumed),
         answers=tuple(run.answers),
@@ -219,7 +221,7 @@ def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -
         yield f'to give it up: invoke resume {where} --abandon "why"'
     elif state in {"refused", "held", "interrupted"}:
         yield f"invoke {started.task} {where}"
-    if state == "failed" and started.task == "deploy" and run.standing and not run.rolled_back:
+    if state == "failed" and started.task == "deploy" and (run.standing or run.leftovers) and not run.rolled_back:
         yield f"invoke rollback {where} --run {run.id}"
     if state == "done" and started.task == "deploy" and run.changed:
         yield f"invoke validate {where}"

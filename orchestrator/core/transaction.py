@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,14 +12,17 @@ from orchestrator.core.locks import Lock
 from orchestrator.core.plan import VALIDATE_LOCK_TIMEOUT_MS, Statement
 from orchestrator.core.run import Run
 
-Kind = Literal["add", "validate", "adopt", "drop", "restore"]
+Kind = Literal["add", "validate", "adopt", "index", "drop", "restore", "drop index"]
+CONCURRENT: frozenset[Kind] = frozenset({"index", "drop index"})
+"""What PostgreSQL refuses to do inside of a transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
     """Timeouts are in ms; a statement timeout of 0 means none. `of` is the run that is walked back.
 
-    `after` names the transactions that have to be over before. `number` counts the keys that a way back gives back.
+    `after` names the transactions that have to be over before. `number` counts the keys that a way back gives back. For
+    an index `constraint` is its name, on `columns`.
     """
 
     id: str
@@ -30,6 +34,7 @@ class Transaction:
     lock_timeout_ms: int
     statement_timeout_ms: int
     after: frozenset[str] = frozenset()
+    columns: tuple[str, ...] = ()
     of: str = ""
     number: int = 0
     short: bool = field(init=False)
@@ -38,10 +43,15 @@ class Transaction:
         """Short is what writers queue behind, so that it has to be over within the lock budget."""
         object.__setattr__(self, "short", any(lock.blocks_writers for lock in self.locks))
 
+    @property
+    def concurrent(self) -> bool:
+        """Whether it cannot be one transaction: it needs an intent before it and a probe after it."""
+        return self.kind in CONCURRENT
+
     def event(self, *, attempts: int, way: str = "", why: str = "", predicted_ms: float | None = None) -> Event:
         """The record; what only the server can measure is filled in when it is written."""
         match self.kind:
-            case "drop":
+            case "drop" | "drop index":
                 return StatementUndone(
                     id=self.id,
                     relation=self.relation,
@@ -73,7 +83,7 @@ class Transaction:
     def on_record(self, run: Run) -> bool:
         """Whether the journal says that it took effect."""
         match self.kind:
-            case "drop":
+            case "drop" | "drop index":
                 return self.id in run.undone
             case "restore":
                 return run.restored[self.id] >= self.number
@@ -83,6 +93,10 @@ class Transaction:
 
 def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
     """The way forward, in the plan's order."""
+    indexes: dict[str, list[str]] = defaultdict(list)
+    for each in statements:
+        if each.kind == "index":
+            indexes[each.relation].append(each.id)
     return tuple(
         Transaction(
             id=each.id,
@@ -93,7 +107,8 @@ def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
             locks=each.locks,
             lock_timeout_ms=each.lock_timeout_ms,
             statement_timeout_ms=each.statement_timeout_ms,
-            after=frozenset(_before(each, statements)),
+            columns=each.proof.columns,
+            after=frozenset((*_before(each, statements), *_indexes_before(each, indexes))),
         )
         for each in statements
     )
@@ -108,8 +123,13 @@ def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator
             tables = {lock.table for lock in statement.locks}
             # Whatever the keys of its partitions are called: it takes valid ones for its own.
             yield from (each.id for each in statements if each.kind != "adopt" and each.proof.table in tables)
-        case "add":
+        case "add" | "index":
             return
+
+
+def _indexes_before(statement: Statement, indexes: Mapping[str, list[str]]) -> Iterable[str]:
+    """The index on the referencing columns comes before the key: validating and deleting referenced rows profit."""
+    return indexes.get(statement.relation, ()) if statement.kind in {"add", "validate"} else ()
 
 
 def _same_key(left: Statement, right: Statement) -> bool:
@@ -120,13 +140,14 @@ def undoing(statement: Statement, *, of: str, budget_ms: int) -> tuple[Transacti
     """The way back of one statement of run `of`: what drops it, then what gives back each key that went along."""
     drop = Transaction(
         id=statement.id,
-        kind="drop",
+        kind="drop index" if statement.kind == "index" else "drop",
         relation=statement.relation,
         constraint=statement.proof.constraint,
         statements=statement.undo,
         locks=statement.undo_locks,
         lock_timeout_ms=budget_ms,
         statement_timeout_ms=budget_ms,
+        columns=statement.proof.columns,
         of=of,
     )
     restores = (

@@ -286,9 +286,9 @@ class Conductor:
 
     def _walk_back_if_due(self, ending: Ending) -> Ending:
         wanted = self.auto_rollback == "any" or (self.auto_rollback == "failure" and ending.ours)
-        if ending.state != "failed" or not wanted or not self.recorder.run.standing:
-            return ending
         run = self.recorder.run
+        if ending.state != "failed" or not wanted or not (run.standing or run.leftovers):
+            return ending
         # From here on a resume goes backwards, too.
         self.recorder.record(WalkBackBegan(of=run.id, state=ending.state, reason=ending.reason))
         return self._walk_back(ending)

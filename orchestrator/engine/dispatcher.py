@@ -168,7 +168,7 @@ class Dispatcher:
     def _gathered(self, within_s: float, refused: set[str], schedule: Schedule) -> Iterator[_Refusal]:
         """What ended side by side: on record, to be tried again, or refused. Raises HeldBack."""
         for ended in self.executor.ended(within_s):
-            self._waiting.anew(schedule, ended.work)
+            self._waiting.anew(schedule, ended.work, ended.error)
             match ended.error:
                 case None:
                     continue

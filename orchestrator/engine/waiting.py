@@ -19,6 +19,7 @@ from orchestrator.core.schedule import Schedule, exclude
 from orchestrator.core.transaction import Transaction
 from orchestrator.engine.sight import Sight
 
+LOCK_NOT_AVAILABLE = "55P03"
 TURNS_EVERY_S = 0.5
 """The longest pause between attempts when transactions that are older than the budget take turns on a table."""
 
@@ -93,11 +94,12 @@ class Waiting:
             if each.short and any(str(lock.table) == error.table for lock in each.locks):
                 self._postpone_with(schedule, each, until)
 
-    def anew(self, schedule: Schedule, ended: Transaction) -> None:
+    def anew(self, schedule: Schedule, ended: Transaction, error: Exception | None) -> None:
         """What had its locks, and what could not be tried because of it, has not waited for others meanwhile."""
+        granted = not (isinstance(error, LockUnavailable) and error.sqlstate == LOCK_NOT_AVAILABLE)
         now = time.monotonic()
         for each in schedule.transactions:
-            if each.id == ended.id or exclude(each, ended):
+            if granted if each.id == ended.id else exclude(each, ended):
                 self.patience(each).anew(now)
 
     def aside(self, schedule: Schedule) -> set[str]:

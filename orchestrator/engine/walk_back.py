@@ -9,7 +9,8 @@ from types import MappingProxyType
 from orchestrator.core.catalog import Catalog, ForeignKey
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.drift import differences
-from orchestrator.core.journal import NotificationQueued, UndoPassedOver, WalkedBack
+from orchestrator.core.indexes import gone_leftovers, is_ours
+from orchestrator.core.journal import CatalogRecorded, NotificationQueued, UndoPassedOver, WalkedBack
 from orchestrator.core.outcome import StatementRejected
 from orchestrator.core.plan import Statement
 from orchestrator.core.ports import CatalogReader, Dispatch, Recorder
@@ -45,7 +46,7 @@ class WalkBack:
                 later = again.get(statement.id)
                 reason = f"done again by run {later}" if later else None
                 if reason is None and statement.id not in half_undone(work, self.recorder.run):
-                    reason = objection(statement, standing(statement, catalog), work)
+                    reason = _objection(statement, catalog, work)
                 if not self._undo(statement, work, reason):
                     passed.add(statement.id)
         after = recorded(self.catalog.catalog(), "after rollback", self.contract)
@@ -55,7 +56,7 @@ class WalkBack:
             of=work.id,
             before=before.fingerprint if before else "",
             after=after.fingerprint,
-            differences=tuple(differences(before, after)) if before else ("the run recorded no catalog before",),
+            differences=_differences(before, after, work),
         )
         self.recorder.record(event)
         return event
@@ -91,9 +92,13 @@ class WalkBack:
 
 
 def half_undone(work: Run, walking: Run) -> frozenset[str]:
-    """Statements that the walking run has undone without giving back yet what the undoing took along."""
+    """Statements whose undoing the walking run has begun, and has not given back yet what that took along.
+
+    An index that it was about to drop is looked for, whatever is left of it.
+    """
     restores = {each.id: len(each.restore) for each in work.plan.statements} if work.plan else {}
-    return frozenset(
+    dropping = {each.id for each in walking.dropping.values() if each.of == work.id and each.id not in walking.undone}
+    return frozenset(dropping) | frozenset(
         each.id
         for each in walking.undone.values()
         if each.of == work.id and walking.restored[each.id] < restores.get(each.id, 0)
@@ -109,7 +114,9 @@ def due_back(work: Run, undone: frozenset[str], begun: frozenset[str] = frozense
     done = [planned[name] for name in work.done if name in planned]
     added = {(each.proof.table, each.proof.constraint) for each in done if each.kind == "add"}
     gone = (undone | work.undone.keys()) - begun
-    for statement in reversed(done):
+    # An index that was begun and is not on record may be there, whole or not.
+    begun_only = [planned[each.id] for each in work.leftovers if each.id in planned]
+    for statement in reversed([*begun_only, *done]):
         goes_along = statement.kind == "validate" and (statement.proof.table, statement.proof.constraint) in added
         if not goes_along and statement.id not in gone:
             yield statement
@@ -132,6 +139,31 @@ def objection(statement: Statement, key: ForeignKey | None, work: Run) -> str | 
     if relation is not None and (not relation.same_link(key) or relation.differences(key)):
         return f"{key.name} is no longer the key that this run added"
     return None
+
+
+def _objection(statement: Statement, catalog: Catalog, work: Run) -> str | None:
+    """Why a statement must not be undone, whatever it made."""
+    if statement.kind != "index":
+        return objection(statement, standing(statement, catalog), work)
+    proof = statement.proof
+    table = catalog.table(proof.table)
+    index = next((each for each in table.indexes if each.name == proof.constraint), None) if table else None
+    if index is None:
+        # One that is not on record as done is looked for with the table locked: its session may have lingered.
+        return "gone already" if table is None or statement.id in work.done else None
+    if not is_ours(index.definition, proof.columns):
+        return f"{index.name} is no longer the index that this run built"
+    return None
+
+
+def _differences(before: CatalogRecorded | None, after: CatalogRecorded, work: Run) -> tuple[str, ...]:
+    """What differs; that a leftover of an earlier build is gone is no loss."""
+    if before is None:
+        return ("the run recorded no catalog before",)
+    mended = gone_leftovers(work.plan.statements) if work.plan else ()
+    return tuple(
+        each for each in differences(before, after) if not (each.startswith(mended) and each.endswith(" (invalid)"))
+    )
 
 
 def _promise(statement: Statement, work: Run) -> Relation | None:

@@ -49,12 +49,12 @@ class Apply:
         return self._outcome(recorder.run, statements)
 
     def _expected(self, statements: tuple[Statement, ...], catalog: Catalog) -> Mapping[str, float]:
-        """The rows that each reads: a validation its whole table, anything else none."""
+        """The rows that each reads: a validation or an index its whole table, anything else none."""
         tables = catalog.tables
         return {
             each.id: float(tables[each.proof.table].rows) if each.proof.table in tables else 0.0
             for each in statements
-            if each.kind == "validate"
+            if each.kind in {"validate", "index"}
         }
 
     def _changed_by_others(self, run: Run, catalog: Catalog) -> Failed | Held | None:

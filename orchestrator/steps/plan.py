@@ -29,7 +29,8 @@ class MakePlan:
 
     def due(self, run: Run) -> str | None:
         """The plan belongs to the catalog of this moment, until a statement of it has taken effect."""
-        return f"{len(run.done)} statements of the plan took effect: it stays as it is" if run.done else None
+        begun = run.done or run.intended
+        return f"{len(run.done)} statements of the plan took effect: it stays as it is" if begun else None
 
     def act(self, recorder: Recorder) -> Outcome:
         """Record what stands before, and what would be done."""

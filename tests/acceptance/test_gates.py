@@ -260,7 +260,12 @@ def test_not_enough_time_left(ready: Shop) -> None:
     ready.now = NOW.replace(hour=18, minute=59, second=59) + timedelta(microseconds=950_000)
     answer = ready.deploy()
     closed(
-        ready, answer, "time_left", "0.1 s for approval, backup, apply, validate", "way back", remedy="wait for the next window"
+        ready,
+        answer,
+        "time_left",
+        "0.1 s for approval, backup, apply, validate",
+        "way back",
+        remedy="wait for the next window",
     )
     assert only(answer) == {"time_left"}
 

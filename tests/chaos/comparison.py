@@ -20,7 +20,9 @@ from orchestrator.core.run import Run
 
 def dump(url: str) -> str:
     """Schema and rows as pg_dump writes them, without the ledger and without what differs from call to call."""
-    tools = dump_installation(server_major=16, restore_major=16)
+    with psycopg.connect(url) as connection:
+        major = connection.info.server_version // 10000
+    tools = dump_installation(server_major=major, restore_major=major)
     command = [str(tools.program("pg_dump")), "--exclude-schema=orchestrator", "--dbname", url]
     done = subprocess.run(command, env=tools.environment(), capture_output=True, text=True, check=True)
     lines = (line for line in done.stdout.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict")))

@@ -44,6 +44,7 @@ class Stage:
     runbook: str
     backup: str
     fill: str = ""
+    policy: str = ""
     templates: dict[Command, str] = field(default_factory=dict)
     expected: dict[Command, str] = field(default_factory=dict)
     points: dict[Command, list[str]] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Stage:
             url=with_port(direct, through.port) if through else direct,
             runbook=self.runbook,
             backup=backup or self.backup,
+            policy=self.policy,
         )
         if command == "rollback" and (self.folder / "deployed").exists():
             shutil.copytree(self.folder / "deployed", made.runs)

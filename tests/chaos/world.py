@@ -38,6 +38,7 @@ kind = "staging"
 url = {{ file = "{url}" }}
 [policy]
 reconnect_within_s = 30
+{policy}
 [backup]
 mode = "{backup}"
 directory = "{folder}/backups"
@@ -53,6 +54,7 @@ class World:
     url: str
     runbook: str = "master_tables"
     backup: str = "dump"
+    policy: str = ""
     hung: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -60,7 +62,7 @@ class World:
         (self.folder / "inventory").mkdir(parents=True, exist_ok=True)
         place = self.folder / "url"
         place.write_text(self.url, encoding="utf-8")
-        text = INVENTORY.format(url=place, folder=self.folder, backup=self.backup)
+        text = INVENTORY.format(url=place, folder=self.folder, backup=self.backup, policy=self.policy)
         (self.folder / "inventory" / "staging.toml").write_text(text, encoding="utf-8")
 
     @property

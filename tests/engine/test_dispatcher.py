@@ -325,3 +325,14 @@ def test_with_nobody_in_the_way(tables: str, tmp_path: Path) -> None:
     ways = {each.way for each in journal.run.done.values() if each.id.startswith("validate:")}
     assert ways <= {"default", "steered", "whole"}
     assert ways
+
+
+def test_a_validation_that_is_never_granted_its_lock_is_given_up(tables: str, tmp_path: Path) -> None:
+    """Somebody keeps SHARE UPDATE EXCLUSIVE on a table: the other keys become valid, and then the run is held."""
+    opened = dispatching(tables, tmp_path, give_up_after_s=1)
+    with psycopg.connect(tables) as other, opened as (dispatcher, _, statements):
+        carry_out(dispatcher, tuple(each for each in statements if each.kind == "add"))
+        other.execute("lock table b in share update exclusive mode")
+        with pytest.raises(HeldBack, match=r"validate:public\.b\.fk_b_a_id: no lock within 1 s"):
+            carry_out(dispatcher, statements)
+    assert states(tables) == ALL_VALID | {"fk_b_a_id": False}

@@ -24,6 +24,7 @@ from orchestrator.core.journal.statements import (
     LockAttemptFailed,
     StatementDone,
     StatementFailed,
+    StatementIntended,
     StatementPostponed,
     StatementUndone,
     TableVacuumed,
@@ -65,6 +66,7 @@ Event = (
     | BlockerTerminated
     | TableVacuumed
     | WorkersChanged
+    | StatementIntended
     | StatementDone
     | StatementFailed
     | StatementUndone
@@ -114,6 +116,7 @@ __all__ = [
     "RunStarted",
     "StatementDone",
     "StatementFailed",
+    "StatementIntended",
     "StatementPostponed",
     "StatementUndone",
     "StepFinished",

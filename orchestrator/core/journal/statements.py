@@ -66,6 +66,19 @@ class WorkersChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatementIntended:
+    """A statement that cannot be one transaction with its record is about to begin; on its way back, of run `of`.
+
+    Whoever reads this without the record of its effect has to look: an index may be there, half there or not.
+    """
+
+    id: str
+    relation: str
+    sql: str
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatementDone:
     """A statement took effect; this event was committed with it. Times are in ms.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator.core.checks import Check, Judgement, Row, Subject, none_of, passed
 from orchestrator.core.contract import Relation
+from orchestrator.core.indexes import lacking_indexes, repaired, without_index
 from orchestrator.core.matching import Match, Matter, differing_types, match_all
 
 
@@ -112,22 +113,37 @@ def judge_collations(subject: Subject, _: tuple[Row, ...]) -> Judgement:
 
 def judge_support(subject: Subject, _: tuple[Row, ...]) -> Judgement:
     """8: without an index on the referencing columns, deleting one referenced row scans the table."""
+    policy = subject.environment.policy
+    relations = tuple(_existing(subject))
+    if not policy.create_missing_indexes:
+        lines = [
+            f"{table}({', '.join(each.columns)})"
+            for each in relations
+            for table in without_index(each, subject.catalog)
+        ]
+        return none_of(lines, well="every referencing column leads an index")
+    built = len(repaired(subject.plan))
+    # What the plan does not build, and why.
     lines = [
-        f"{each.table}({', '.join(each.columns)})"
-        for each in _existing(subject)
-        if not any(index.supports(each.columns) for index in subject.catalog.tables[each.table].indexes)
+        f"{each.table}({', '.join(each.columns)}): {each.taken}"
+        for each in lacking_indexes(relations, subject.catalog)
+        if each.taken
     ]
-    return none_of(lines, well="every referencing column leads an index")
+    return none_of(lines, well=f"{built} indexes are planned" if built else "every referencing column leads an index")
 
 
 def judge_invalid_indexes(subject: Subject, _: tuple[Row, ...]) -> Judgement:
-    """14: an interrupted CREATE INDEX CONCURRENTLY leaves an index that slows writes and serves nobody."""
+    """14: an interrupted CREATE INDEX CONCURRENTLY leaves an index that slows writes and serves nobody.
+
+    One that the plan builds again is mended by that.
+    """
+    mended = repaired(subject.plan)
     lines = [
         f"{index.name} on {name}"
         for name in subject.contract.tables
         if (table := subject.catalog.table(name))
         for index in table.indexes
-        if not index.valid
+        if not index.valid and (name, index.name) not in mended
     ]
     return none_of(lines, well="all indexes of these tables are valid")
 
@@ -154,9 +170,15 @@ def judge_rows_hidden(_: Subject, rows: tuple[Row, ...]) -> Judgement:
     )
 
 
-def judge_rights(_: Subject, rows: tuple[Row, ...]) -> Judgement:
-    """5: ownership of the referencing table, SELECT and REFERENCES, the right to lock, CREATE for the ledger."""
+def judge_rights(subject: Subject, rows: tuple[Row, ...]) -> Judgement:
+    """5: ownership of the referencing table, SELECT and REFERENCES, the right to lock, CREATE for the ledger.
+
+    An index that is planned needs CREATE in its schema, which an owner of the table may lack.
+    """
     lines = [f"{row['lacking']} on {row['name']}" for row in rows if row["lacking"]]
+    building = {str(table) for table, _ in repaired(subject.plan)}
+    lacking = {str(row["lacking_for_index"]) for row in rows if row["name"] in building and row["lacking_for_index"]}
+    lines += [f"{each} (for an index)" for each in sorted(lacking)]
     return none_of(lines, well="this role has the rights it needs")
 
 

@@ -99,7 +99,6 @@ def judge_policy(subject: Subject, _: tuple[Row, ...]) -> Judgement:
     """What the inventory asks for and this version does not do: never passed over in silence."""
     environment, policy = subject.environment, subject.environment.policy
     asked = {
-        "policy.create_missing_indexes": policy.create_missing_indexes,
         "policy.monitor_rollback": policy.monitor_rollback,
         "slack": environment.slack is not None,
         "host": bool(environment.host),

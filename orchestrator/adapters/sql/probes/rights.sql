@@ -7,14 +7,16 @@ select n.nspname || '.' || c.relname as name,
            case when not has_table_privilege(c.oid, 'SELECT') then 'SELECT' end,
            case when c.oid = any(%(parents)s::oid[]) and not has_table_privilege(c.oid, 'REFERENCES') then 'REFERENCES' end,
            case when c.oid = any(%(parents)s::oid[]) and not has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE')
-               then 'UPDATE (to lock it)' end) as lacking
+               then 'UPDATE (to lock it)' end) as lacking,
+       case when c.oid = any(%(children)s::oid[]) and not has_schema_privilege(n.oid, 'CREATE')
+           then 'CREATE in schema ' || n.nspname end as lacking_for_index
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.oid = any(%(tables)s::oid[])
 union all
-select 'database ' || current_database(), 'CREATE (for the journal)'
+select 'database ' || current_database(), 'CREATE (for the journal)', null
 where to_regnamespace('orchestrator') is null and not has_database_privilege(current_database(), 'CREATE')
 union all
-select 'schema orchestrator', 'the rights of the role that made the journal'
+select 'schema orchestrator', 'the rights of the role that made the journal', null
 where to_regnamespace('orchestrator') is not null
   and not (has_schema_privilege('orchestrator', 'USAGE')
            and coalesce(has_table_privilege(to_regclass('orchestrator.event'), 'INSERT')
