@@ -190,6 +190,14 @@ def deploy(
         return resuming.resume(request, abandon=None, yes=True, confirm=_typed)
 
 
+@command(like="first drop on the copy the contract's keys that this environment lacks", only=ONLY, yes=CONFIRMED)
+def rehearse(request, *, like=None, only=None, yes=False):
+    """Walk the whole runbook there, back and there again on a scratch copy; leaves evidence."""
+    from orchestrator.app import rehearsing
+
+    return rehearsing.rehearse(request, like=like, yes=yes, confirm=_typed)
+
+
 @command(run="the run to walk back", yes=CONFIRMED)
 def rollback(request, *, run=None, yes=False):
     """Walk back what a run added, by default the last one that added something."""

@@ -7,7 +7,8 @@ every lock, before we hear of it. Source of the last: AbortTransaction in Postgr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,8 @@ from psycopg.pq.abc import PGresult
 
 from orchestrator.adapters import points
 from orchestrator.adapters.ddl import lock_table
-from orchestrator.adapters.postgres import Connection
+from orchestrator.adapters.postgres import Connection, statement
+from orchestrator.core.catalog import TableName
 from orchestrator.core.locks import SECOND_LOCK_MS, Lock
 from orchestrator.core.transaction import Transaction
 
@@ -61,7 +63,8 @@ class Attempt:
     """One transaction on one connection. `locks` are asked for in this order, `record` is the SQL that writes it down.
 
     `gentle` are locks behind which no writer waits, asked for first and patiently: an autovacuum on these tables gives
-    way to them after deadlock_timeout (`patience_ms`). `settings` hold for this transaction only.
+    way to them after deadlock_timeout (`patience_ms`). `settings` hold for this transaction only. With `looks` the
+    locks that it really holds are read just before its commit, after its record: they are in `held` then.
     """
 
     connection: Connection
@@ -71,6 +74,8 @@ class Attempt:
     gentle: tuple[Lock, ...] = ()
     patience_ms: int = 0
     settings: Settings = field(default_factory=dict)
+    looks: bool = False
+    held: tuple[Lock, ...] = ()
     _piece: list[tuple[bytes, Lock | None]] = field(init=False, default_factory=list)
 
     def carry_out(self) -> dict[str, Any]:
@@ -83,7 +88,9 @@ class Attempt:
             self._leave()
             raise
         points.reached("effect:committed")
-        return _row(self.connection, written[-2])
+        if self.looks:
+            self.held = tuple(map(_lock, _rows(self.connection, written.pop(-2))))
+        return next(_rows(self.connection, written[-2]))
 
     def _exchange(self) -> list[PGresult]:
         """Send the piece and wait for all answers. As one simple query: the server has all of it before it begins.
@@ -125,6 +132,8 @@ class Attempt:
         else:
             self._configure({"lock_timeout": str(RECORD_WITHIN_MS)})
         self._add(self.record)
+        if self.looks:
+            self._add(statement("held_locks"))
         self._add(sql.SQL("commit"))
 
     def _add(self, query: sql.Composable | bytes, lock: Lock | None = None) -> None:
@@ -148,9 +157,16 @@ class Attempt:
                 self.connection.execute("rollback")
 
 
-def _row(connection: Connection, result: PGresult) -> dict[str, Any]:
-    """The only row of an answer, by the names of its columns."""
+def _rows(connection: Connection, result: PGresult) -> Iterator[dict[str, Any]]:
+    """The rows of an answer, by the names of its columns."""
     values = Transformer(connection)
     values.set_pgresult(result)
     names = [(result.fname(number) or b"").decode() for number in range(result.nfields)]
-    return dict(zip(names, values.load_row(0, tuple), strict=True))
+    for number in range(result.ntuples):
+        yield dict(zip(names, values.load_row(number, tuple), strict=True))
+
+
+def _lock(row: dict[str, Any]) -> Lock:
+    """A lock as pg_locks tells it: `ShareRowExclusiveLock` is SHARE ROW EXCLUSIVE."""
+    words = re.findall("[A-Z][a-z]+", row["mode"].removesuffix("Lock"))
+    return Lock(table=TableName(schema=row["schema"], name=row["name"]), mode=" ".join(words).upper())  # type: ignore[arg-type]

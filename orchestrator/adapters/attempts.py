@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,16 +23,23 @@ from orchestrator.core.locks import Lock, LockOrder
 from orchestrator.core.outcome import HeldBack
 from orchestrator.core.transaction import Transaction
 
+Looker = Callable[[Transaction, tuple[Lock, ...]], None]
+"""Is told which locks a transaction really held; from the threads of lanes, too."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Attempts:
-    """What the attempts of one run have in common. Called from the threads of lanes, too."""
+    """What the attempts of one run have in common. Called from the threads of lanes, too.
+
+    Only a rehearsal has a `looker`: nobody else pays for the look.
+    """
 
     target: Target
     journal: RunJournal
     order: LockOrder
     watchdog: Watchdog | None = None
     deadlock_timeout_ms: int = 1000
+    looker: Looker | None = None
     _oids: dict[TableName, int] = field(default_factory=dict)
 
     def carry_out(
@@ -61,6 +68,7 @@ class Attempts:
                 gentle=gentle,
                 patience_ms=patience_ms,
                 settings=settings or {},
+                looks=self.looker is not None,
             )
             # What is short must answer soon; what is long may be cancelled by an interruption.
             with (
@@ -78,6 +86,8 @@ class Attempts:
             raise self.meaning(failure.error, work, watched, failure.refused) from failure
         except psycopg.Error as error:
             raise self.meaning(error, work) from error
+        if self.looker is not None:
+            self.looker(work, attempt.held)
         return Entry(**row)
 
     @contextmanager

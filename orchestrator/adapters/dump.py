@@ -104,10 +104,11 @@ def dumping(*, tools: Installation, to: Path, way: Link, snapshot: str, jobs: in
     return Child(_order("pg_dump", command, tools, way))
 
 
-def restore(*, tools: Installation, dump: Path, way: Link, jobs: int) -> float:
+def restore(*, tools: Installation, dump: Path, way: Link, jobs: int, role: str | None = None) -> float:
     """Restore into the empty scratch database of `way`; the time in ms. Raises ChildFailed with one line.
 
-    Owners, rights, tablespaces and replication belong to the dump's own server, not to its proof.
+    Owners, rights, tablespaces and replication belong to the dump's own server, not to its proof: everything belongs to
+    `role`, or to the user of the connection.
     """
     left_out = [
         "--no-owner",
@@ -117,6 +118,7 @@ def restore(*, tools: Installation, dump: Path, way: Link, jobs: int) -> float:
         "--no-subscriptions",
     ]
     options = [f"--jobs={jobs}", "--exit-on-error", "--no-password", *left_out]
+    options += [f"--role={role}"] if role else []
     place = f"--dbname={way.environment['PGDATABASE']}"
     command = [str(tools.program("pg_restore")), *options, place, str(dump)]
     try:

@@ -120,6 +120,14 @@ def prune(*, directory: Path, keep: int, current: Path, database: str, system_id
         _remove(path)
 
 
+def sweep_unproved(directory: Path) -> None:
+    """Remove the dumps below `directory` that nobody will prove any more, and the folder when it is empty then."""
+    for path in _unproved(directory):
+        _remove(path)
+    with suppress(OSError):
+        directory.rmdir()
+
+
 def _make_private(directory: Path) -> None:
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     for path in reversed(missing):

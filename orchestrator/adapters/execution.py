@@ -13,7 +13,7 @@ from itertools import count
 import psycopg
 
 from orchestrator.adapters import blockers
-from orchestrator.adapters.attempts import Attempts
+from orchestrator.adapters.attempts import Attempts, Looker
 from orchestrator.adapters.index_builds import IndexBuilds
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.lanes import Lane, Lanes, Taken
@@ -58,6 +58,7 @@ class OnlineExecutor:
     budget_ms: int
     give_up_after_s: float
     order: LockOrder = field(default_factory=LockOrder)
+    looker: Looker | None = None
     _step: str = ""
     _connection: Connection | None = None
     _lanes: Lanes | None = None
@@ -69,7 +70,7 @@ class OnlineExecutor:
 
     def __post_init__(self) -> None:
         """What is learned on the way lasts as long as this."""
-        self._attempts = Attempts(target=self.target, journal=self.journal, order=self.order)
+        self._attempts = Attempts(target=self.target, journal=self.journal, order=self.order, looker=self.looker)
         interruption = self.target.server.interruption
         self._validations = Validations(attempts=self._attempts, interruption=interruption)
         self._builds = IndexBuilds(

@@ -10,7 +10,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
@@ -28,6 +28,7 @@ from orchestrator.core.checklist import CheckedPhase, checklist_document
 from orchestrator.core.fates import RelationRow
 from orchestrator.core.locks import Lock
 from orchestrator.core.plan import Plan
+from orchestrator.core.prediction import Comparison
 from orchestrator.core.summary import StepRow, Summary
 
 Samples = Mapping[str, list[Mapping[str, str | None]]]
@@ -81,11 +82,16 @@ def report(
     samples: Samples,
     budget_ms: int,
     checklist: Sequence[CheckedPhase] = (),
+    comparison: Sequence[Comparison] = (),
 ) -> str:
-    """The report of a run; `samples` are the orphan keys per relation that are kept on this machine."""
+    """The report of a run; `samples` are the orphan keys per relation that are kept on this machine.
+
+    `comparison` has the steps as they were expected, rehearsed and carried out, where that is known.
+    """
     if format == "json":
         more = {"lock_budget_ms": budget_ms, "checklist": checklist_document(checklist)}
         document = report_document(summary, samples) | more
+        document |= {"comparison": [asdict(each) for each in comparison]}
         return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     return render(
         f"report.{format}.j2",
@@ -99,6 +105,7 @@ def report(
         passes=[each for each in summary.findings if each.status == "pass"],
         samples=samples,
         budget_ms=budget_ms,
+        comparison=comparison,
         chart=chart(summary.steps),
         checklist=checklist,
     )
@@ -124,6 +131,8 @@ def headline(summary: Summary) -> str:
         return f"Walked back{ending}"
     if summary.dry_run and summary.state == "done":
         return "Dry run: nothing was changed"
+    if summary.task == "rehearse" and summary.state == "done":
+        return "Rehearsed on a copy, which is gone"
     return HEADLINES[summary.state]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import secrets
 import shutil
 import socket
 import tempfile
@@ -20,21 +18,16 @@ from psycopg.conninfo import make_conninfo
 
 from orchestrator.adapters import points
 from orchestrator.adapters.embedded import Cluster
+from orchestrator.adapters.leftovers import FOLDER, MAKER, STEP, drop_leftovers, scratch_name, sweep
 from orchestrator.adapters.postgres import Connection, Server, plain_line, statement
-from orchestrator.adapters.processes import gone, this_process
+from orchestrator.adapters.processes import this_process
 from orchestrator.adapters.programs import Installation, ProgramsMissing, installations
 from orchestrator.core.inventory import Secret
-from orchestrator.core.lease import Owner
 from orchestrator.core.outcome import OrchestratorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_PREFIX: Final = "orchestrator_scratch_"
-_RUN_AT_MOST: Final = 28  # of the 63 bytes of a name: the prefix takes 21, the random part 13
-_STEP: Final = "scratch"
-_FOLDER: Final = "orchestrator-scratch-"
-_MAKER: Final = "maker.json"
 _THROWAWAY: Final = {
     "autovacuum": "off",
     "max_wal_senders": "0",  # what wal_level = minimal asks for
@@ -107,7 +100,7 @@ class ServerScratch:
         name = scratch_name(self.server.run)
         drop_leftovers(self.server)
         try:
-            with self._explained(), self.server.session(_STEP, read_only=False) as connection:
+            with self._explained(), self.server.session(STEP, read_only=False) as connection:
                 _refuse_missing(connection, like)
                 _create(connection, name, like)
                 points.reached("scratch:created")
@@ -121,7 +114,7 @@ class ServerScratch:
         self._drop(name)
 
     def _drop(self, name: str) -> None:
-        with self._explained(), self.server.session(_STEP, read_only=False) as connection:
+        with self._explained(), self.server.session(STEP, read_only=False) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     @contextmanager
@@ -170,21 +163,9 @@ class EmbeddedScratch:
 
 def signed_folder() -> Path:
     """A new temporary folder that says who made it, so that `sweep` finds it when its maker was killed."""
-    directory = Path(tempfile.mkdtemp(prefix=_FOLDER))
-    (directory / _MAKER).write_text(json.dumps(asdict(this_process())), encoding="utf-8")
+    directory = Path(tempfile.mkdtemp(prefix=FOLDER))
+    (directory / MAKER).write_text(json.dumps(asdict(this_process())), encoding="utf-8")
     return directory
-
-
-def sweep(folder: Path) -> tuple[Path, ...]:
-    """Remove the temporary servers of processes that were killed: their data is a copy of the target; gives them."""
-    swept = []
-    for path in sorted(folder.glob(f"{_FOLDER}*")):
-        with suppress(OSError, ValueError, TypeError, OrchestratorError):  # not ours to read, or still being made
-            if gone(Owner(**json.loads((path / _MAKER).read_text(encoding="utf-8")))):
-                Cluster(directory=path).discard()
-                shutil.rmtree(path)
-                swept.append(path)
-    return tuple(swept)
 
 
 def nearest_installation(major: int) -> Installation:
@@ -201,38 +182,10 @@ def nearest_installation(major: int) -> Installation:
     return min(able, key=lambda one: (one.major, one.source == "embedded"))
 
 
-def scratch_name(run: str) -> str:
-    """A new name that tells the run; letters, digits and underscores only."""
-    return f"{_names_of(run)}{secrets.token_hex(6)}"
-
-
-def _names_of(run: str) -> str:
-    """How the names of a run's scratch databases begin."""
-    told = re.sub(r"[^a-z0-9]+", "_", run.lower())[:_RUN_AT_MOST].strip("_")
-    return f"{_PREFIX}{told}_"
-
-
 def elsewhere(server: Server, database: str) -> Server:
     """The same server, another database, and writing allowed."""
     url = make_conninfo(server.url.reveal(), dbname=database)
     return replace(server, url=Secret(url), read_only=False)
-
-
-def drop_leftovers(server: Server) -> tuple[str, ...]:
-    """Drop the scratch databases that dead processes of this machine left behind; gives their names.
-
-    One that somebody is connected to, or whose maker cannot be told, stays; a run that is taken up again knows its own.
-    """
-    dropped = []
-    with server.session(_STEP, read_only=False) as connection:
-        for row in connection.execute(statement("scratch_databases")).fetchall():
-            own = row["name"].startswith(_names_of(server.run))
-            if row["sessions"] == 0 and (own or _maker_is_gone(row["maker"])):
-                # Without FORCE: whoever has connected since then is right.
-                with suppress(psycopg.Error):
-                    connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(row["name"])))
-                    dropped.append(row["name"])
-    return tuple(dropped)
 
 
 def _refuse_missing(connection: Connection, like: Shape) -> None:
@@ -301,23 +254,9 @@ def _sign(connection: Connection, name: str, run: str) -> None:
     connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(place, sql.Literal(json.dumps(maker))))
 
 
-def _maker_is_gone(comment: str | None) -> bool:
-    """Whether the process that signed it ran on this machine and is dead; False when that is unclear."""
-    try:
-        maker = json.loads(comment or "")
-        if maker["host"] != socket.gethostname():
-            return False
-        os.kill(int(maker["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except (ValueError, TypeError, KeyError, OSError):
-        return False
-    return False
-
-
 def _create_roles(server: Server, names: Iterable[str]) -> None:
     """Roles that policies name, on a server that has none but its own superuser."""
-    with server.session(_STEP) as connection:
+    with server.session(STEP) as connection:
         for name in names:
             with suppress(errors.DuplicateObject, errors.ReservedName):
                 connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))

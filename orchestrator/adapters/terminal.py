@@ -237,8 +237,8 @@ class Screen:
 
 def safety(summary: Summary) -> str:
     """What is safe now, in one line."""
-    if summary.dry_run:
-        return "nothing was changed"
+    if summary.dry_run or summary.task == "rehearse":
+        return "nothing was changed" if summary.dry_run else "nothing was changed but a copy, which is gone"
     if summary.task == "rollback":
         return (
             "the catalog is what it was before" if not summary.differences else "the catalog is not what it was before"

@@ -27,9 +27,10 @@ import psycopg
 
 from orchestrator.adapters.child import ChildFailed, Order, run
 from orchestrator.adapters.dump import Link, link
+from orchestrator.adapters.leftovers import sweep
 from orchestrator.adapters.postgres import Connection, Server, is_lost
 from orchestrator.adapters.programs import Installation, bench_installation
-from orchestrator.adapters.scratch import signed_folder, sweep
+from orchestrator.adapters.scratch import signed_folder
 from orchestrator.adapters.write_trials import Trials
 from orchestrator.core.performance import Latency
 

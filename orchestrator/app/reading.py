@@ -27,6 +27,7 @@ from orchestrator.core.checks import Finding
 from orchestrator.core.entry import Entry
 from orchestrator.core.grants import approver_grants, grants
 from orchestrator.core.inventory import Environment
+from orchestrator.core.journal import Task
 from orchestrator.core.lease import free
 from orchestrator.core.outcome import (
     EXIT_DONE,
@@ -38,6 +39,10 @@ from orchestrator.core.outcome import (
 from orchestrator.core.run import Run
 from orchestrator.core.summary import Summary, summarize
 from orchestrator.core.verdict import Word, judge
+
+CHANGING: frozenset[Task] = frozenset({"deploy", "rollback"})
+TOLD: frozenset[Task] = CHANGING | {"rehearse"}
+"""History tells rehearsals, too; the last run of an environment is one that changed it, or was to."""
 
 GATE_EXITS: Mapping[Word, int] = {"GO": EXIT_DONE, "HOLD": EXIT_HELD, "NO-GO": EXIT_REFUSED}
 
@@ -130,7 +135,7 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=True)
         with site.server.session("history") as connection:
-            found = tuple(_summaries(request, site.environment, connection))
+            found = tuple(_summaries(request, site.environment, connection, CHANGING if latest_only else TOLD))
             boxes = checked(site, connection) if latest_only else None
             changed = _since(found, connection) if latest_only else ()
     chosen = found[-1:] if latest_only else found
@@ -159,7 +164,9 @@ def _since(found: tuple[Summary, ...], connection: Connection) -> tuple[str, ...
     return since(events.fold_entries(last.run, ledger.entries(connection, last.run)), connection)
 
 
-def _summaries(request: Request, environment: Environment, connection: Connection) -> Iterator[Summary]:
+def _summaries(
+    request: Request, environment: Environment, connection: Connection, tasks: frozenset[Task] = CHANGING
+) -> Iterator[Summary]:
     """Runs of the ledger, and those that never had one (refused, dry runs) from the folder; by time."""
     known = {name: tuple(ledger.entries(connection, name)) for name in ledger.run_ids(connection)}
     for folder in all_runs(request.runs):
@@ -168,7 +175,7 @@ def _summaries(request: Request, environment: Environment, connection: Connectio
     for name in sorted(known):
         run = events.fold_entries(name, known[name])
         started = run.started
-        if started and started.environment == environment.name and started.task in {"deploy", "rollback"}:
+        if started and started.environment == environment.name and started.task in tasks:
             yield summarize(run, alive=name in alive)
 
 
@@ -215,7 +222,7 @@ def latest(request: Request) -> str:
                 names = [each.run for each in _summaries(request, site.environment, connection)]
     else:
         runs = [events.fold_entries(folder.run, folder.entries()) for folder in all_runs(request.runs)]
-        names = [run.id for run in runs if run.started and run.started.task in {"deploy", "rollback"}]
+        names = [run.id for run in runs if run.started and run.started.task in CHANGING]
     if not names:
         message = f"{request.runs}: no run here; name one with --run, and its environment with --env"
         raise Refused(message)

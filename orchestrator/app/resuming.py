@@ -33,6 +33,7 @@ def resume(request: Request, *, abandon: str | None, yes: bool, confirm: Callabl
         site = open_site(request, stack, read_only=False)
         with site.server.session("resume", read_only=True) as connection:
             run = _open_run(site, connection)
+        _no_rehearsal(site, run, abandon)
         site = site.taking_up(run)
         if abandon is None:
             confirmed(site, yes=yes, confirm=confirm)
@@ -78,6 +79,14 @@ def _open_run(site: Site, connection: Connection) -> Run:
             )
             raise Refused(message)
         return events.fold_entries(found[-1], ledger.entries(connection, found[-1]))
+
+
+def _no_rehearsal(site: Site, run: Run, abandon: str | None) -> None:
+    """A rehearsal is repeated, not resumed: its copy went with its process. Raises Refused."""
+    if abandon is None and run.started and run.started.task == "rehearse":
+        again = f"invoke rehearse --env {site.environment.name}{site.server.where}"
+        message = f"run {run.id} was a rehearsal, which is repeated and not resumed: {again}, which closes it first"
+        raise Refused(message)
 
 
 def _abandon(work: AtWork, run: Run, reason: str) -> Answer:

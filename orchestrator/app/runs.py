@@ -21,6 +21,7 @@ from orchestrator.adapters.runs import RunFolder
 from orchestrator.adapters.target import Target
 from orchestrator.app.at_work import AtWork, at_work
 from orchestrator.app.checklists import checked_here
+from orchestrator.app.deserted import clear_deserted
 from orchestrator.app.gating import gates_of
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.app.work import Work, find_work
@@ -28,6 +29,7 @@ from orchestrator.core.answers import Document, json_text, run_document
 from orchestrator.core.approval import person_of
 from orchestrator.core.checklist import CheckedPhase
 from orchestrator.core.decision import risk
+from orchestrator.core.evidence import Evidence
 from orchestrator.core.journal import (
     NotificationQueued,
     PlanRecorded,
@@ -53,6 +55,8 @@ from orchestrator.core.outcome import (
     StepState,
 )
 from orchestrator.core.ports import Step
+from orchestrator.core.prediction import Comparison, Prediction, compare
+from orchestrator.core.run import Run
 from orchestrator.core.summary import Summary, summarize
 from orchestrator.core.verdict import Word
 from orchestrator.engine.conductor import ATTEMPTS, Conductor
@@ -93,6 +97,7 @@ def deploy(request: Request, *, yes: bool, until: str | None, confirm: Callable[
             return _dry_run(site, steps[: steps.index(until) + 1] if until else steps, stack)
         confirmed(site, yes=yes, confirm=confirm)
         with at_work(site) as work:
+            clear_deserted(work)
             refuse_open_run(site, work.connection)
             journal = work.new_journal()
             begin(site, journal, work.connection, task="deploy", steps=steps, until=until)
@@ -105,19 +110,31 @@ def rollback(request: Request, *, run: str | None, yes: bool, confirm: Callable[
         site = open_site(request, stack, read_only=False)
         confirmed(site, yes=yes, confirm=confirm)
         with at_work(site) as work:
+            clear_deserted(work)
             found = find_work(work.connection, run, site.environment.name)
             refuse_open_run(site, work.connection, but=found.run.id)
-            journal = work.new_journal()
-            begin(site, journal, work.connection, task="rollback", steps=("rollback",), rolls_back=found.run.id)
-            work.open_ledger(journal)
-            if not found.run.closed:
-                work.abandon(found.run.id, f"walked back by run {site.run}")
-            if found.run.plan:
-                journal.record(PlanRecorded(plan=found.run.plan))
-            return walk(work, journal, found)
+            return walk_back(work, found)[1]
 
 
-def write_reports(folder: RunFolder, summary: Summary, checklist: Sequence[CheckedPhase] = ()) -> str:
+def walk_back(work: AtWork, found: Work) -> tuple[Run, Answer]:
+    """The way back of a run, as a run of its own from its first event to its last."""
+    site, journal = work.site, work.new_journal()
+    begin(site, journal, work.connection, task="rollback", steps=("rollback",), rolls_back=found.run.id)
+    work.open_ledger(journal)
+    if not found.run.closed:
+        work.abandon(found.run.id, f"walked back by run {site.run}")
+    if found.run.plan:
+        journal.record(PlanRecorded(plan=found.run.plan))
+    answer = walk(work, journal, found)
+    return journal.run, answer
+
+
+def write_reports(
+    folder: RunFolder,
+    summary: Summary,
+    checklist: Sequence[CheckedPhase] = (),
+    comparison: Sequence[Comparison] = (),
+) -> str:
     """All formats of the report into the run's folder; the path of the HTML one."""
     samples = folder.samples()
     for form, name in REPORTS.items():
@@ -127,6 +144,7 @@ def write_reports(folder: RunFolder, summary: Summary, checklist: Sequence[Check
             samples=samples,
             budget_ms=summary.lock_budget_ms,
             checklist=checklist,
+            comparison=comparison,
         )
         folder.file(name).write_text(text, encoding="utf-8")
         points.reached(f"file:{name}")
@@ -162,6 +180,7 @@ def begin(
     steps: tuple[str, ...],
     rolls_back: str | None = None,
     until: str | None = None,
+    like: str | None = None,
 ) -> None:
     """The first event: who, what, where, with which options."""
     user, target = os_user(), identify(connection)
@@ -181,7 +200,7 @@ def begin(
             dry_run=site.request.dry_run,
             rolls_back=rolls_back,
             lock_budget_ms=site.environment.policy.lock_timeout_ms,
-            options=_options(site.request, until),
+            options=_options(site.request, until) | ({"like": like} if like else {}),
             definition=site.definition(),
             person=person,
             decision=site.folder.decision,
@@ -191,28 +210,47 @@ def begin(
     journal.record(NotificationQueued(topic="started", about=task))
 
 
-def _options(request: Request, until: str | None) -> Mapping[str, str]:
+def _options(request: Request, until: str | None) -> dict[str, str]:
     """The options that change what a run does, and those that a next command has to repeat."""
     told = {"only": ",".join(request.only), "until": until or "", "where": request.where, **request.passage.options}
     return {key: value for key, value in told.items() if value}
 
 
+Expectation = tuple[Evidence, Prediction]
+"""A rehearsal of the plan that is carried out, and what it lets expect for the rows of now."""
+
+Dress = Callable[[dict[str, Step]], dict[str, Step]]
+"""Replaces steps by others: what a copy does differently from its original."""
+
+
 def carry_out(
-    work: AtWork, journal: RunJournal, names: tuple[str, ...], *, until: str | None, stack: ExitStack
+    work: AtWork,
+    journal: RunJournal,
+    names: tuple[str, ...],
+    *,
+    until: str | None,
+    stack: ExitStack,
+    dress: Dress | None = None,
+    expected: Expectation | None = None,
 ) -> Answer:
-    """Conduct the steps, from the first or from where the journal says that the run stands."""
+    """Conduct the steps, from the first or from where the journal says that the run stands; a copy is `dress`ed.
+
+    The report compares with what is `expected`, where that is known.
+    """
     gates = gates_of(work.site)
+    steps = _steps(work.site, journal, work.target, stack, gates)
     conductor = Conductor(
-        steps=_steps(work.site, journal, work.target, stack, gates),
+        steps=dress(steps) if dress else steps,
         recorder=journal,
         gatekeeper=gates,
         opened=lambda: None if journal.ledger else work.open_ledger(journal),
         walk_back=lambda: _walk_own(work, journal),
         auto_rollback=work.site.environment.policy.auto_rollback,
         hearing=work.site.hearing(),
+        passes_hold=dress is not None,
     )
     conductor.conduct(names, until=until)
-    return _finish(work.site, journal)
+    return finish(work.site, journal, expected)
 
 
 def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
@@ -228,7 +266,7 @@ def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
         auto_rollback="never",
     )
     conductor.rehearse(names, site.screen.preview)
-    return _finish(site, journal)
+    return finish(site, journal)
 
 
 def _steps(site: Site, journal: RunJournal, target: Target, stack: ExitStack, gates: Gates) -> dict[str, Step]:
@@ -253,6 +291,7 @@ def _dispatcher(site: Site, journal: RunJournal, target: Target) -> Dispatcher:
         journal=journal,
         budget_ms=policy.lock_timeout_ms,
         give_up_after_s=policy.give_up_after_s,
+        looker=site.looker,
     )
     return Dispatcher(
         executor=executor,
@@ -291,7 +330,7 @@ def walk(work: AtWork, journal: RunJournal, found: Work) -> Answer:
     journal.record(VerdictGiven(gate="rollback", word=word, reasons=(reason,) if reason else ()))
     journal.record(NotificationQueued(topic="finished", about=state))
     journal.close(state, reason)
-    return _finish(work.site, journal)
+    return finish(work.site, journal)
 
 
 def _walked(work: AtWork, journal: RunJournal, found: Work) -> Done | Held | Failed:
@@ -323,12 +362,14 @@ def _walk_once(work: AtWork, journal: RunJournal, found: Work) -> Done | Failed:
     return Done(note=f"{count} statements walked back")
 
 
-def _finish(site: Site, journal: RunJournal) -> Answer:
+def finish(site: Site, journal: RunJournal, expected: Expectation | None = None) -> Answer:
     """Reports, last words, answer."""
     summary = summarize(journal.run)
     path = None
     try:
-        path = write_reports(site.run_folder, summary, checked_here(site, journal.run).phases)
+        actual = {each.id: each.duration_ms for each in summary.steps}
+        comparison = compare(*expected, actual) if expected else ()
+        path = write_reports(site.run_folder, summary, checked_here(site, journal.run).phases, comparison)
     except (OSError, OrchestratorError, TemplateError) as error:
         # The run is over and on record: a report can be rendered at any time.
         site.screen.line(f"the report could not be written: {error}; invoke report --run {summary.run}", status="FAIL")

@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from orchestrator.adapters.attempts import Looker
 from orchestrator.adapters.backup import DumpBackup, ExternalBackup
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
@@ -99,6 +100,7 @@ class Site:
     screen: Screen
     server: Server
     stack: ExitStack
+    looker: Looker | None = None
     contract: Contract = field(init=False)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.core.checks import Finding
 from orchestrator.core.contract import Relation
+from orchestrator.core.evidence import Evidence
 from orchestrator.core.fates import RelationRow
 from orchestrator.core.journal import PerformanceMeasured
 from orchestrator.core.matching import Match
@@ -162,6 +163,27 @@ def run_document(summary: Summary, *, report: str | None, samples: Samples) -> D
     }
 
 
+def evidence_document(proved: Evidence) -> Document:
+    """What a script asks of a rehearsal; the whole of it is in `evidence.json` of its folder."""
+    return {
+        "digest": proved.digest,
+        "fingerprint": proved.fingerprint,
+        "verdict": proved.verdict,
+        "like": proved.like,
+        "ways_back": [
+            {
+                "boundary": each.boundary,
+                "proved": each.proved,
+                "statements": each.statements,
+                "duration_ms": each.duration_ms,
+                "differences": list(each.differences),
+            }
+            for each in proved.ways_back
+        ],
+        "steps": dict(proved.steps),
+    }
+
+
 def runs_document(summaries: Iterable[Summary]) -> Document:
     """`invoke status --json`, `invoke history --json`."""
     return {
@@ -213,6 +235,7 @@ def report_document(summary: Summary, samples: Samples) -> Document:
         "undone": summary.undone,
         "backup": asdict(summary.backup) if summary.backup else None,
         "performance": _performance_document(summary.performance) if summary.performance else None,
+        "evidence": evidence_document(summary.evidence) if summary.evidence else None,
         "head": summary.head,
     }
 

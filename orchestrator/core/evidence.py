@@ -15,7 +15,9 @@ from orchestrator.core.verdict import Word
 class Measured:
     """One statement as the copy carried it out. Times are in ms.
 
-    `locks` were read from pg_locks inside its transaction.
+    `locks` were read from pg_locks inside its transaction, just before the commit. `duration_ms` is the median of
+    `times_ms`, which has one for each time that it was carried out; `blocked_ms` is the longest. `table` is the one
+    whose rows it reads, empty when it reads none.
     """
 
     id: str
@@ -24,13 +26,16 @@ class Measured:
     locks: tuple[Lock, ...]
     duration_ms: float
     blocked_ms: float
+    times_ms: tuple[float, ...] = ()
+    table: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WayBack:
     """The way back to the start from the boundary after a step: the fingerprints before the first and after the last.
 
-    `duration_ms` is how long the way back took, `differences` what was not as before, in words.
+    `duration_ms` is how long the way back took, `differences` what was not as before, in words. `statements` took
+    effect until then: with none the way back is empty, and the fingerprints alone prove it.
     """
 
     boundary: str
@@ -38,6 +43,7 @@ class WayBack:
     after: str
     duration_ms: float
     differences: tuple[str, ...] = ()
+    statements: int = 0
 
     @property
     def proved(self) -> bool:
@@ -50,7 +56,8 @@ class Evidence:
     """One rehearsal. `digest` is the plan's, `fingerprint` that of the tables which it touches, as they were found.
 
     `lines` are what the fingerprint was taken over, so that a difference can be shown; `rows` counts rows by table.
-    `like` names the environment that the copy was made equal to. Step times are in ms.
+    `like` names the environment that the copy was made equal to. Step times are in ms: `steps` has the medians of
+    `step_times`. The time of the step backup is that of dump, restore and comparison, with which the copy was made.
     """
 
     run: str
@@ -70,6 +77,7 @@ class Evidence:
     steps: Mapping[str, float] = field(default_factory=dict)
     ways_back: tuple[WayBack, ...] = ()
     tables: Mapping[str, str] = field(default_factory=dict)
+    step_times: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def way_back_ms(self) -> float:

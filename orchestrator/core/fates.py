@@ -40,7 +40,9 @@ def relation_rows(run: Run) -> Iterator[RelationRow]:
     # An index helps a key, and no key stands or falls with it.
     for statement in (each for each in run.plan.statements if each.kind != "index") if run.plan else ():
         statements[statement.relation].append(statement)
-    standing = frozenset(each.id for each in run.standing)
+    # A rehearsal added its keys on a copy: what it measured there is what it proves of each relation.
+    rehearsed = (each.id for each in run.evidence.statements) if run.evidence else ()
+    standing = frozenset((*(each.id for each in run.standing), *rehearsed))
     for planned in run.plan.relations if run.plan else ():
         mine = statements[planned.relation.id]
         fate, reason = _fate(run, planned, mine, standing)

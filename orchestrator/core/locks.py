@@ -95,6 +95,24 @@ def conflict(left: Mode, right: Mode) -> bool:
     return right in CONFLICTS[left]
 
 
+IN_PASSING: frozenset[Mode] = frozenset({"ACCESS EXCLUSIVE"})
+"""A lock that only keeps this out (ACCESS SHARE) is what any reader holds."""
+
+
+def unplanned(held: Iterable[Lock], planned: Iterable[Lock]) -> tuple[Lock, ...]:
+    """The locks that block somebody whom the plan does not speak of.
+
+    A weaker mode beside a planned one blocks nobody whom that does not block already.
+    """
+    known = tuple(planned)
+    return tuple(lock for lock in held if CONFLICTS[lock.mode] - _blocked(lock.table, known) - IN_PASSING)
+
+
+def _blocked(table: TableName, locks: Iterable[Lock]) -> frozenset[Mode]:
+    """The modes that these locks keep out of a table."""
+    return frozenset(mode for lock in locks if lock.table == table for mode in CONFLICTS[lock.mode])
+
+
 @dataclass(slots=True)
 class LockOrder:
     """The order in which to ask for two tables, learned: it flips when the second was not granted.

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from orchestrator.core.checks import Finding
 from orchestrator.core.entry import GENESIS
+from orchestrator.core.evidence import Evidence
 from orchestrator.core.journal import (
     AnswerHeard,
     BackupProved,
@@ -16,6 +17,7 @@ from orchestrator.core.journal import (
     CatalogRecorded,
     ConnectionRestored,
     Event,
+    EvidenceRecorded,
     FindingsRecorded,
     GatesOverridden,
     HoldAsked,
@@ -79,6 +81,7 @@ class Run:
     counting: dict[tuple[str, str], OrphansCounted] = field(default_factory=dict)
     backup: BackupProved | None = None
     performance: PerformanceMeasured | None = None
+    evidence: Evidence | None = None
     lock_failures: list[LockAttemptFailed] = field(default_factory=list)
     postponed: list[StatementPostponed] = field(default_factory=list)
     terminated: list[BlockerTerminated] = field(default_factory=list)
@@ -238,6 +241,8 @@ class Run:
                 self.answers.append(event)
             case GatesOverridden():
                 self.overridden.append(event)
+            case EvidenceRecorded():
+                self.evidence = event.evidence
             case _:
                 return
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from orchestrator.core.approval import open_hold, told
 from orchestrator.core.checks import Finding
 from orchestrator.core.decision import Decision
+from orchestrator.core.evidence import Evidence
 from orchestrator.core.fates import FATES, RelationRow, relation_rows
 from orchestrator.core.journal import AnswerHeard, BackupProved, PerformanceMeasured, StatementDone
 from orchestrator.core.outcome import RunState, StepState
@@ -79,6 +80,7 @@ class Summary:
     overridden: tuple[str, ...]
     next_steps: tuple[str, ...]
     head: str
+    evidence: Evidence | None = None
 
     @property
     def answers_told(self) -> tuple[str, ...]:
@@ -150,6 +152,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         overridden=tuple(f"{', '.join(each.gates)} by {each.by}: {each.reason}" for each in run.overridden),
         next_steps=tuple(_next_steps(run, relations, state)),
         head=run.head,
+        evidence=run.evidence,
     )
 
 

@@ -23,7 +23,7 @@ from psycopg.rows import dict_row, tuple_row
 
 from orchestrator.adapters import events
 from orchestrator.adapters.introspection import read_catalog
-from orchestrator.app import auditing, reading, resuming, runs
+from orchestrator.app import auditing, reading, rehearsing, resuming, runs
 from orchestrator.app.runs import Answer
 from orchestrator.app.site import Request
 from orchestrator.core.entry import Entry
@@ -120,6 +120,10 @@ class Desk:
     def rollback(self, env: str = "staging", *, run: str | None = None, yes: bool = True, **options: Any) -> Answer:
         """`invoke rollback`, in this process."""
         return runs.rollback(self.request(env, **options), run=run, yes=yes, confirm=lambda _: False)
+
+    def rehearse(self, env: str = "staging", *, like: str | None = None, yes: bool = True, **options: Any) -> Answer:
+        """`invoke rehearse`, in this process."""
+        return rehearsing.rehearse(self.request(env, **options), like=like, yes=yes, confirm=lambda _: False)
 
     def resume(self, env: str = "staging", *, abandon: str | None = None, yes: bool = True, **options: Any) -> Answer:
         """`invoke resume`, in this process."""

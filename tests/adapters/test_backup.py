@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,20 +21,18 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from orchestrator.adapters import dump, postgres
+from orchestrator.adapters import dump, points, postgres
 from orchestrator.adapters.backup import BackupNotProved, DumpBackup, ExternalBackup, NoRestorePoint
 from orchestrator.adapters.checksums import content, differences, snapshot
 from orchestrator.adapters.child import ChildFailed, Order, complaint
+from orchestrator.adapters.leftovers import drop_leftovers, scratch_name, sweep
 from orchestrator.adapters.postgres import Server
 from orchestrator.adapters.programs import Installation, dump_installation, server_installation
 from orchestrator.adapters.scratch import (
     EmbeddedScratch,
     NoScratchDatabase,
     ServerScratch,
-    drop_leftovers,
-    scratch_name,
     shape,
-    sweep,
 )
 from orchestrator.core.inventory import Secret
 from orchestrator.core.outcome import OrchestratorError
@@ -396,6 +395,27 @@ def test_a_run_that_is_taken_up_again_drops_its_own(database: str, server: Serve
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     assert drop_leftovers(server) == (name,)
     assert scratch_databases(database) == []
+
+
+def test_one_that_was_not_signed_yet_is_told_by_its_name(database: str, server: Server) -> None:
+    """Its maker was killed between making and signing: it stays while a session of that run is there, and then goes."""
+    run = "20261123T090000123-ab12"
+    maker = replace(server, run=run)
+    with server.session("test") as connection:
+        like = shape(connection)
+    pid = os.fork()
+    if pid == 0:
+        points.visit(lambda point: os.kill(os.getpid(), signal.SIGKILL) if point == "scratch:created" else None)
+        with ServerScratch(server=maker).database(like=like):
+            os._exit(0)
+    os.waitpid(pid, 0)
+    (left,) = scratch_databases(database)
+    with maker.session("elsewhere"):
+        assert drop_leftovers(server) == ()
+    # The server needs a moment to notice that a session has ended.
+    while not (dropped := drop_leftovers(server)):
+        continue
+    assert dropped == (left,)
 
 
 def test_the_server_of_a_killed_process_is_swept_away(
