@@ -91,7 +91,8 @@ def dispatching(url: str, folder: Path, step: str = "apply", **policy: Any) -> I
     journal.interruption = server.interruption
     journal.record(started())
     given: dict[str, Any] = {"budget_ms": 100, "give_up_after_s": 30, **policy}
-    with server.session("journal") as connection:
+    # Not a session: what is asked on the journal's connection is never cancelled.
+    with server.connect("journal") as connection:
         keeper = open_ledger(journal, server, connection)
         target = Target(server=server, identity=identify(connection), within_s=10)
         executor = OnlineExecutor(
