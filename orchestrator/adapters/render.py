@@ -28,7 +28,6 @@ from orchestrator.core.checklist import CheckedPhase, checklist_document
 from orchestrator.core.fates import RelationRow
 from orchestrator.core.locks import Lock
 from orchestrator.core.plan import Plan
-from orchestrator.core.prediction import Comparison
 from orchestrator.core.summary import StepRow, Summary
 
 Samples = Mapping[str, list[Mapping[str, str | None]]]
@@ -82,16 +81,12 @@ def report(
     samples: Samples,
     budget_ms: int,
     checklist: Sequence[CheckedPhase] = (),
-    comparison: Sequence[Comparison] = (),
 ) -> str:
-    """The report of a run; `samples` are the orphan keys per relation that are kept on this machine.
-
-    `comparison` has the steps as they were expected, rehearsed and carried out, where that is known.
-    """
+    """The report of a run; `samples` are the orphan keys per relation that are kept on this machine."""
     if format == "json":
         more = {"lock_budget_ms": budget_ms, "checklist": checklist_document(checklist)}
         document = report_document(summary, samples) | more
-        document |= {"comparison": [asdict(each) for each in comparison]}
+        document |= {"comparison": [asdict(each) for each in summary.comparison]}
         return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     return render(
         f"report.{format}.j2",
@@ -105,7 +100,6 @@ def report(
         passes=[each for each in summary.findings if each.status == "pass"],
         samples=samples,
         budget_ms=budget_ms,
-        comparison=comparison,
         chart=chart(summary.steps),
         checklist=checklist,
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.loading import apply_migrations, fill
 from orchestrator.adapters.terminal import Screen
-from orchestrator.app.passage import Passage, passage
+from orchestrator.app.deciding import decide
+from orchestrator.app.rehearsing import rehearse
 from orchestrator.app.runs import Answer, deploy
 from orchestrator.app.site import RUNBOOKS, Request, embedded_cluster, open_site
 from orchestrator.core.outcome import EXIT_DONE, EXIT_REFUSED, OrchestratorError, Refused
@@ -69,7 +69,7 @@ class Stage:
 
 
 def demo(*, folder: Path, rows: int, with_orphans: bool, keep: bool, json: bool) -> Answer:
-    """Two servers, data, a deployment to staging and one to production. Raises OrchestratorError.
+    """Two servers, data, a decision, a rehearsal, two deployments: staging, production. Raises OrchestratorError.
 
     `rows` is the size of the largest table. The servers are removed at the end unless `keep`; journals, reports and
     backups stay.
@@ -83,11 +83,10 @@ def demo(*, folder: Path, rows: int, with_orphans: bool, keep: bool, json: bool)
         if with_orphans:
             _show_orphans(stage)
         _decide(stage)
-        answers = [_deploy(stage, "staging", expected=EXIT_DONE)]
-        answers.append(_deploy(stage, "prod", expected=EXIT_DONE, at_the_gates=_rehearse(stage)))
+        answers = [_rehearse(stage), *(_deploy(stage, env, expected=EXIT_DONE) for env in ("staging", "prod"))]
     stage.screen.line()
     stage.screen.line(f"the demo took {time.monotonic() - began:.0f} s", status="done")
-    for name, answer in zip(("staging", "production"), answers, strict=True):
+    for name, answer in zip(("the rehearsal", "staging", "production"), answers, strict=True):
         stage.screen.line(f"  report of {name}: {answer.document['report']}")
     return Answer(
         document={"runs": [answer.document for answer in answers]},
@@ -136,24 +135,27 @@ def _build(stage: Stage, env: str, rows: int, stack: ExitStack, *, keep: bool) -
 
 def _decide(stage: Stage) -> None:
     """The decision that opens production, in the demo's copy: the shipped runbook has none."""
-    text = 'option = "A"\nrationale = "the demo shows how the keys are added"\nby = "demo"\n'
-    path = stage.runbook / "decision.toml"
-    path.write_text(f"{text}at = {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n", encoding="utf-8")
     stage.screen.line()
-    stage.screen.line("option A, in the demo's own copy of the runbook", status="decided")
+    decide(stage.request("staging"), option="A", rationale="the demo shows how the keys are added", by="demo")
 
 
-def _rehearse(_: Stage) -> Passage:
-    """What opens the gate of the rehearsal. This version cannot rehearse: it says so, in the report, too."""
-    return passage("rehearsal", "this version cannot rehearse yet", None)
-
-
-def _deploy(stage: Stage, env: str, *, expected: int, at_the_gates: Passage | None = None) -> Answer:
+def _rehearse(stage: Stage) -> Answer:
+    """The evidence that opens production."""
     stage.screen.line()
-    request = replace(stage.request(env), passage=at_the_gates or Passage())
-    answer = deploy(request, yes=True, until=None, confirm=lambda _: True)
-    if answer.exit_code != expected:
-        message = f"the demo expected exit code {expected} of {env} and got {answer.exit_code}"
+    answer = rehearse(stage.request("staging"), like=None, yes=True, confirm=lambda _: True)
+    return _as_expected(answer, "the rehearsal", EXIT_DONE)
+
+
+def _deploy(stage: Stage, env: str, *, expected: int) -> Answer:
+    stage.screen.line()
+    answer = deploy(stage.request(env), yes=True, until=None, confirm=lambda _: True)
+    return _as_expected(answer, env, expected)
+
+
+def _as_expected(answer: Answer, what: str, code: int) -> Answer:
+    """The answer, if it is what the story needs. Raises OrchestratorError."""
+    if answer.exit_code != code:
+        message = f"the demo expected exit code {code} of {what} and got {answer.exit_code}"
         raise OrchestratorError(message)
     return answer
 

@@ -29,7 +29,6 @@ from orchestrator.core.answers import Document, json_text, run_document
 from orchestrator.core.approval import person_of
 from orchestrator.core.checklist import CheckedPhase
 from orchestrator.core.decision import risk
-from orchestrator.core.evidence import Evidence
 from orchestrator.core.journal import (
     NotificationQueued,
     PlanRecorded,
@@ -55,7 +54,6 @@ from orchestrator.core.outcome import (
     StepState,
 )
 from orchestrator.core.ports import Step
-from orchestrator.core.prediction import Comparison, Prediction, compare
 from orchestrator.core.run import Run
 from orchestrator.core.summary import Summary, summarize
 from orchestrator.core.verdict import Word
@@ -133,7 +131,6 @@ def write_reports(
     folder: RunFolder,
     summary: Summary,
     checklist: Sequence[CheckedPhase] = (),
-    comparison: Sequence[Comparison] = (),
 ) -> str:
     """All formats of the report into the run's folder; the path of the HTML one."""
     samples = folder.samples()
@@ -144,7 +141,6 @@ def write_reports(
             samples=samples,
             budget_ms=summary.lock_budget_ms,
             checklist=checklist,
-            comparison=comparison,
         )
         folder.file(name).write_text(text, encoding="utf-8")
         points.reached(f"file:{name}")
@@ -216,9 +212,6 @@ def _options(request: Request, until: str | None) -> dict[str, str]:
     return {key: value for key, value in told.items() if value}
 
 
-Expectation = tuple[Evidence, Prediction]
-"""A rehearsal of the plan that is carried out, and what it lets expect for the rows of now."""
-
 Dress = Callable[[dict[str, Step]], dict[str, Step]]
 """Replaces steps by others: what a copy does differently from its original."""
 
@@ -231,12 +224,8 @@ def carry_out(
     until: str | None,
     stack: ExitStack,
     dress: Dress | None = None,
-    expected: Expectation | None = None,
 ) -> Answer:
-    """Conduct the steps, from the first or from where the journal says that the run stands; a copy is `dress`ed.
-
-    The report compares with what is `expected`, where that is known.
-    """
+    """Conduct the steps, from the first or from where the journal says that the run stands; a copy is `dress`ed."""
     gates = gates_of(work.site)
     steps = _steps(work.site, journal, work.target, stack, gates)
     conductor = Conductor(
@@ -250,7 +239,7 @@ def carry_out(
         passes_hold=dress is not None,
     )
     conductor.conduct(names, until=until)
-    return finish(work.site, journal, expected)
+    return finish(work.site, journal)
 
 
 def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
@@ -362,14 +351,12 @@ def _walk_once(work: AtWork, journal: RunJournal, found: Work) -> Done | Failed:
     return Done(note=f"{count} statements walked back")
 
 
-def finish(site: Site, journal: RunJournal, expected: Expectation | None = None) -> Answer:
+def finish(site: Site, journal: RunJournal) -> Answer:
     """Reports, last words, answer."""
     summary = summarize(journal.run)
     path = None
     try:
-        actual = {each.id: each.duration_ms for each in summary.steps}
-        comparison = compare(*expected, actual) if expected else ()
-        path = write_reports(site.run_folder, summary, checked_here(site, journal.run).phases, comparison)
+        path = write_reports(site.run_folder, summary, checked_here(site, journal.run).phases)
     except (OSError, OrchestratorError, TemplateError) as error:
         # The run is over and on record: a report can be rendered at any time.
         site.screen.line(f"the report could not be written: {error}; invoke report --run {summary.run}", status="FAIL")

@@ -12,6 +12,7 @@ from orchestrator.core.evidence import Evidence
 from orchestrator.core.inventory import Environment
 from orchestrator.core.marker import Marker
 from orchestrator.core.plan import Plan
+from orchestrator.core.prediction import Prediction, predict
 from orchestrator.core.run import Run
 from orchestrator.core.timeline import Runbook
 from orchestrator.core.windows import Opening
@@ -106,6 +107,11 @@ class Facts:
         return max(mine, key=lambda each: each.finished, default=None)
 
     @property
+    def prediction(self) -> Prediction | None:
+        """What that evidence lets expect for the rows of now."""
+        return predict(self.evidence, self.rows, order=self.runbook.steps) if self.evidence else None
+
+    @property
     def go_run(self) -> GoRun | None:
         """The newest GO run for this very plan."""
         known = self.rehearsed.runs if self.rehearsed else ()
@@ -140,13 +146,14 @@ def _went(run: Run, environment: str) -> bool:
     return run.finished is not None and run.finished.state == "done" and states <= {"done", "skipped"}
 
 
-def expected_ms(facts: Facts) -> float | None:
-    """How long the steps that are left take, in ms: as the rehearsal measured them, else as staging did.
+def most_ms(facts: Facts) -> float | None:
+    """How long the steps that are left take at most, in ms: by the rehearsal and the rows of now, else as in staging.
 
-    None when neither is known. To be replaced by the prediction, which scales by rows.
+    None when neither is known.
     """
     evidence, run = facts.evidence, facts.go_run
     if evidence is None and run is None:
         return None
-    measured = {**(run.steps if run else {}), **(evidence.steps if evidence else {})}
-    return sum(measured.get(name, 0.0) for name in facts.steps)
+    staged = run.steps if run else {}
+    predicted = facts.prediction.steps if facts.prediction else {}
+    return sum(predicted[name].most_ms if name in predicted else staged.get(name, 0.0) for name in facts.steps)

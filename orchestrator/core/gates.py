@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.core.checks import Finding, FindingStatus
-from orchestrator.core.gate_facts import Facts, expected_ms
+from orchestrator.core.gate_facts import Facts, most_ms
 from orchestrator.core.timeline import Road
 
 SHOWN = 5
@@ -181,17 +181,17 @@ def judge_time_left(facts: Facts) -> Judged:
     ends = facts.opening.ends
     if ends is None:
         return is_open("nothing ends soon" if facts.opening.open else "closed already (other gates say so)")
-    expected, evidence = expected_ms(facts), facts.evidence
-    if expected is None:
+    most = most_ms(facts)
+    if most is None:
         text = f"the window ends {facts.told(ends)}, and nothing was measured that tells how long this takes"
         return Judged(status="unknown", observed=text, remedy=rehearse(facts))
-    back = evidence.way_back_ms if evidence else 0.0
+    back = facts.prediction.way_back.most_ms if facts.prediction else 0.0
     left = (ends - facts.now).total_seconds()
-    needed = (expected + back) / 1000
+    needed = (most + back) / 1000
     cause = f" (freeze: {facts.opening.ends_by.reason})" if facts.opening.ends_by else ""
     text = (
-        f"{left:.0f} s are left until {facts.told(ends)}{cause}; {expected / 1000:.1f} s for {', '.join(facts.steps)}"
-        f" and {back / 1000:.1f} s for the way back are needed"
+        f"{left:.0f} s are left until {facts.told(ends)}{cause}; up to {most / 1000:.1f} s for"
+        f" {', '.join(facts.steps)} and {back / 1000:.1f} s for the way back are needed"
     )
     return is_open(text) if needed <= left else is_closed(text, "wait for the next window")
 

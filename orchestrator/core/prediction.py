@@ -123,14 +123,11 @@ class Comparison:
         return self.actual_ms <= self.planned.most_ms
 
 
-def compare(evidence: Evidence, prediction: Prediction, actual: Mapping[str, float | None]) -> tuple[Comparison, ...]:
-    """Step by step in the order of `actual`: planned, rehearsed and actual."""
+def compare(
+    planned: Mapping[str, Expected], rehearsed: Mapping[str, float], actual: Mapping[str, float | None]
+) -> tuple[Comparison, ...]:
+    """Step by step in the order of `actual`: planned, rehearsed and actual, times in ms."""
     return tuple(
-        Comparison(
-            step=name,
-            planned=prediction.steps.get(name),
-            rehearsed_ms=evidence.steps.get(name),
-            actual_ms=took,
-        )
+        Comparison(step=name, planned=planned.get(name), rehearsed_ms=rehearsed.get(name), actual_ms=took)
         for name, took in actual.items()
     )

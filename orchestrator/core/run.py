@@ -39,6 +39,7 @@ from orchestrator.core.journal import (
     StepFinished,
     StepStarted,
     TableVacuumed,
+    TimesPredicted,
     UndoPassedOver,
     VerdictGiven,
     WalkBackBegan,
@@ -101,6 +102,7 @@ class Run:
     reconnections: list[ConnectionRestored] = field(default_factory=list)
     rewinds: list[LedgerRewound] = field(default_factory=list)
     answers: list[AnswerHeard] = field(default_factory=list)
+    predicted: TimesPredicted | None = None
     overridden: list[GatesOverridden] = field(default_factory=list)
     in_ledger: bool = False
     head: str = GENESIS
@@ -241,6 +243,8 @@ class Run:
                 self.answers.append(event)
             case GatesOverridden():
                 self.overridden.append(event)
+            case TimesPredicted():
+                self.predicted = event
             case EvidenceRecorded():
                 self.evidence = event.evidence
             case _:

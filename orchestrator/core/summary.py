@@ -13,6 +13,7 @@ from orchestrator.core.evidence import Evidence
 from orchestrator.core.fates import FATES, RelationRow, relation_rows
 from orchestrator.core.journal import AnswerHeard, BackupProved, PerformanceMeasured, StatementDone
 from orchestrator.core.outcome import RunState, StepState
+from orchestrator.core.prediction import Comparison, compare
 from orchestrator.core.run import Run
 from orchestrator.core.verdict import Word
 
@@ -81,6 +82,7 @@ class Summary:
     next_steps: tuple[str, ...]
     head: str
     evidence: Evidence | None = None
+    comparison: tuple[Comparison, ...] = ()
 
     @property
     def answers_told(self) -> tuple[str, ...]:
@@ -153,6 +155,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         next_steps=tuple(_next_steps(run, relations, state)),
         head=run.head,
         evidence=run.evidence,
+        comparison=_comparison(run),
     )
 
 
@@ -176,6 +179,14 @@ def _blockers(run: Run) -> Iterator[str]:
 def version_text(version: int) -> str:
     """`160003` is `16.3`."""
     return f"{version // 10000}.{version % 10000}"
+
+
+def _comparison(run: Run) -> tuple[Comparison, ...]:
+    """Planned, rehearsed and actual, where a rehearsal let expect something."""
+    if run.predicted is None:
+        return ()
+    actual = {name: step.duration_ms for name, step in run.steps.items()}
+    return compare(run.predicted.planned, run.predicted.rehearsed, actual)
 
 
 def _decided(decision: Decision | None) -> str:

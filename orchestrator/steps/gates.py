@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from orchestrator.core.checks import Finding
 from orchestrator.core.gate_facts import Facts
 from orchestrator.core.gate_list import DRIFT, GATES, Overrides
-from orchestrator.core.journal import FindingsRecorded, GatesOverridden
+from orchestrator.core.journal import FindingsRecorded, GatesOverridden, TimesPredicted
 from orchestrator.core.outcome import Done, Outcome
 from orchestrator.core.ports import FactGatherer, Recorder
 from orchestrator.core.run import Run
@@ -37,6 +37,15 @@ class Gates:
     def act(self, recorder: Recorder) -> Outcome:
         """Ask all of them, whatever the first ones say: a person wants the whole list at once."""
         facts = self._facts = self.gatherer.gather(recorder.run)
+        if facts.evidence and facts.prediction:
+            recorder.record(
+                TimesPredicted(
+                    rehearsal=facts.evidence.run,
+                    planned=facts.prediction.steps,
+                    rehearsed=facts.evidence.steps,
+                    way_back=facts.prediction.way_back,
+                )
+            )
         found = tuple(gate.find(facts) for gate in GATES)
         used = self.overrides.used(found)
         if used:

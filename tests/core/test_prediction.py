@@ -83,7 +83,7 @@ def test_planned_rehearsed_and_actual() -> None:
     evidence = rehearsed()
     told = {
         each.step: each
-        for each in compare(evidence, predict(evidence, {}), {"apply": 99.0, "audit": 500.0, "odd": 1.0})
+        for each in compare(predict(evidence, {}).steps, evidence.steps, {"apply": 99.0, "audit": 500.0, "odd": 1.0})
     }
     assert (told["apply"].rehearsed_ms, told["apply"].within, told["audit"].within) == (50, True, False)
     assert (told["odd"].planned, told["odd"].rehearsed_ms, told["odd"].within) == (None, None, None)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from orchestrator.core.identity import Identity
-from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden
+from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden, TimesPredicted
 from orchestrator.core.journal.runs import (
     ConnectionRestored,
     HoldAsked,
@@ -75,6 +75,7 @@ Event = (
     | WalkBackBegan
     | WalkedBack
     | EvidenceRecorded
+    | TimesPredicted
     | GatesOverridden
     | AnswerHeard
     | NotificationQueued
@@ -123,6 +124,7 @@ __all__ = [
     "StepStarted",
     "TableVacuumed",
     "Task",
+    "TimesPredicted",
     "UndoPassedOver",
     "VerdictGiven",
     "WalkBackBegan",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.core.evidence import Evidence
+from orchestrator.core.prediction import Expected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +15,16 @@ class EvidenceRecorded:
     """A rehearsal is over, and this is what it proves."""
 
     evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimesPredicted:
+    """What the rehearsal of this plan lets expect of the run. `rehearsal` is its run, `rehearsed` its times in ms."""
+
+    rehearsal: str
+    planned: Mapping[str, Expected]
+    rehearsed: Mapping[str, float]
+    way_back: Expected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

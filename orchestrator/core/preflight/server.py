@@ -103,7 +103,6 @@ def judge_policy(subject: Subject, _: tuple[Row, ...]) -> Judgement:
         "slack": environment.slack is not None,
         "host": bool(environment.host),
         "templates.directory": environment.templates.directory is not None,
-        "evidence.key": environment.evidence.key is not None,
     }
     return none_of([key for key, wanted in asked.items() if wanted], well="all of it", most=len(asked))
 
