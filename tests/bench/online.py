@@ -71,6 +71,7 @@ class Online:
     version: str
     major: int
     rows: int
+    shape: str
     keys: int
     writers: int
     idle_s: float
@@ -151,6 +152,7 @@ def measure(
         version=stage.version,
         major=stage.major,
         rows=stage.rows,
+        shape=stage.shape,
         keys=sum(each.status == "missing" for each in stage.plan.relations),
         writers=writers,
         idle_s=idle_s,

@@ -30,6 +30,10 @@ OBSTACLES: Mapping[str, str] = {
     "idle": "beside a transaction that stays idle",
     "autovacuum": "beside an autovacuum",
 }
+SHAPES: Mapping[str, str] = {
+    "tree": "most rows in one table",
+    "broad": "many large tables",
+}
 ORDERS: Mapping[str, str] = {
     "parent": "parent, then child",
     "child": "child, then parent",
@@ -71,7 +75,7 @@ class Tick:
 def write(found: Online, *, command: str, others: Sequence[Sequence[str]], folder: Path = FOLDER) -> tuple[Path, Path]:
     """Page and chart into that folder; `others` are what the other sections of the same bench told."""
     folder.mkdir(parents=True, exist_ok=True)
-    chart_at, page_at = (folder / f"online-{found.major}.{form}" for form in ("svg", "md"))
+    chart_at, page_at = (folder / f"online-{found.major}-{found.shape}.{form}" for form in ("svg", "md"))
     chart_at.write_text(chart(found), encoding="utf-8")
     page_at.write_text(page(found, command=command, others=others, picture=chart_at.name), encoding="utf-8")
     return page_at, chart_at
@@ -85,6 +89,7 @@ def page(found: Online, *, command: str, others: Sequence[Sequence[str]], pictur
         .get_template("online.md.j2")
         .render(
             found=found,
+            shape=SHAPES[found.shape],
             rows=rows,
             bounded=[each for each in rows if each.bound_s and each.wall_s],
             unfinished=[each for each in rows if each.errors],
