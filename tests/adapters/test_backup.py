@@ -36,6 +36,7 @@ from orchestrator.adapters.scratch import (
 )
 from orchestrator.core.inventory import Secret
 from orchestrator.core.outcome import OrchestratorError
+from tests.servers import database_name
 
 if TYPE_CHECKING:
     from orchestrator.core.journal import BackupProved
@@ -438,6 +439,32 @@ def test_the_server_of_a_killed_process_is_swept_away(
     with EmbeddedScratch(run=RUN).database(like=like):
         assert sweep(tmp_path) == ()
     assert list(tmp_path.glob("orchestrator-scratch-*")) == []
+
+
+def test_nobody_enters_a_scratch_database_before_its_doors_are_shut(database: str, server: Server) -> None:
+    """Who connects between CREATE DATABASE and REVOKE stays, and could plant things before the rows come."""
+    stranger = f"stranger_{database_name(database)}"
+    tried = []
+
+    def enter(point: str) -> None:
+        if point in {"scratch:created", "scratch:signed"}:
+            (name,) = scratch_databases(database)
+            tried.append(point)
+            with pytest.raises(psycopg.OperationalError, match=r"not currently accepting|permission denied"):
+                psycopg.connect(database, dbname=name, user=stranger, password="rolesecret")
+
+    with server.session("test") as connection:
+        like = shape(connection)
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {stranger} LOGIN PASSWORD 'rolesecret'".encode())
+        points.visit(enter)
+        try:
+            with ServerScratch(server=server).database(like=like) as place, place.session("scratch"):
+                pass
+        finally:
+            points.visit(lambda _: None)
+            admin.execute(f"DROP ROLE {stranger}".encode())
+    assert tried == ["scratch:created", "scratch:signed"]
 
 
 def test_a_scratch_database_is_dropped_when_the_block_raises(database: str, server: Server) -> None:
