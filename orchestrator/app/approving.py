@@ -134,6 +134,10 @@ def _answer(site: Site, connection: Connection, run: Run, asked: Question, note:
     }
     for each in run.overridden:
         site.screen.line(f"passed {', '.join(each.gates)}, says {each.by}: {each.reason}", status="overridden")
+    if asked.answer == "deny" and run.applying:
+        # Nothing is asked between two statements, and a run that has changed something is not denied any more.
+        warned = "the run has begun to apply: it hears this only when it stops before its first change"
+        site.screen.line(f"{warned}; {site.server.command('hold')} asks it to stop", status="note")
     return _give(site, connection, asked, told)
 
 

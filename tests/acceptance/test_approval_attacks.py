@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from orchestrator.adapters.journals import in_ledger
 from orchestrator.app import approving
 from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, Refused
+from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import Desk, execute, rows
 from tests.acceptance.test_approvals import Office, forge, held, hold_findings, role, staffed
 
@@ -114,3 +115,42 @@ def test_a_confirmation_names_the_role_that_gave_it(office: Office) -> None:
     with psycopg.connect(office.admin, row_factory=dict_row) as connection:
         (said,) = in_ledger(connection, runbook="master_tables", environments=["staging"]).confirmations
     assert (said.person, said.proof) == ("Ayu", f"role {role(office.admin, 'dewi')}")
+
+
+def test_a_denial_that_may_come_too_late_is_told(office: Office, stop_at: Stop) -> None:
+    """A run that has begun to apply asks nobody any more; what it has put on record as begun is its first change."""
+    run = held(office)
+    office.says("budi", run=run)
+    stop_at("effect:begin", 1)
+    with pytest.raises(Stopped):
+        office.resume()
+    office.sits("citra")
+    said = office.desk.typed("approve", "--env", "staging", "--run", run, "--deny", "--note", "stop")
+    assert (said.returncode, "has begun to apply" in said.stdout) == (EXIT_DONE, True)
+    office.sits("ayu")
+    ended = office.resume()
+    assert (ended.document["state"], "denied by Citra" in ended.document["reason"]) == ("refused", True)
+
+
+def append(office: Office, run: str, kind: str, data: Any) -> None:
+    """An event as a run at work writes it."""
+    query = "select orchestrator.append(%s, %s, %s, token) from orchestrator.lease"
+    with psycopg.connect(office.admin) as connection:
+        connection.execute(query, (run, kind, json.dumps(data)))
+
+
+def test_an_index_that_was_begun_is_a_change(office: Office) -> None:
+    """Also to an approver, who otherwise would deny a run that does not listen any more."""
+    run = held(office)
+    append(office, run, "statement_intended", {"id": "index:x", "relation": "x", "sql": "create index x"})
+    with pytest.raises(Refused, match="has changed the target already"):
+        office.says("citra", run=run, deny=True)
+
+
+def test_overridden_gates_are_shown_to_who_approves(office: Office) -> None:
+    """The events that an approver may read tell of them."""
+    run = held(office)
+    append(office, run, "gates_overridden", {"gates": ["gate.window"], "reason": "a hotfix", "by": "ayu"})
+    office.sits("budi")
+    said = office.desk.typed("approve", "--env", "staging", "--run", run, "--note", "fine")
+    assert (said.returncode, "passed gate.window, says ayu: a hotfix" in said.stdout) == (EXIT_DONE, True)

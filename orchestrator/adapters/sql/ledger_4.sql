@@ -98,8 +98,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     from orchestrator.event e join orchestrator.run r on r.id = e.run
     where r.environment = _environment and not r.closed
       and e.kind in ('run_started', 'run_resumed', 'ledger_opened', 'step_started', 'step_finished', 'findings_recorded',
-          'verdict_given', 'plan_recorded', 'catalog_recorded', 'statement_done', 'statement_undone', 'walk_back_began',
-          'gates_overridden', 'answer_heard', 'run_finished')
+          'verdict_given', 'plan_recorded', 'catalog_recorded', 'statement_intended', 'statement_done',
+          'statement_undone', 'walk_back_began', 'gates_overridden', 'answer_heard', 'run_finished')
     order by e.run, e.seq
 $$;
 
