@@ -80,10 +80,11 @@ def read_evidence(path: Path, key: Ed25519PublicKey) -> Evidence:
         message = f"{path}: {what}; rehearse where [evidence] key is set, and bring its evidence.json unchanged"
         raise Refused(message) from error
     found = events.decode("evidence_recorded", json.dumps({"evidence": document.get("evidence")}))
-    if document.get("version") != VERSION or not isinstance(found, EvidenceRecorded):
+    known = found.evidence if isinstance(found, EvidenceRecorded) and document.get("version") == VERSION else None
+    if known is None or known.finished.tzinfo is None:
         message = f"{path}: signed, but in a form that this version does not know"
         raise Refused(message)
-    return found.evidence
+    return known
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from importlib import import_module
@@ -156,8 +156,7 @@ class GateFacts:
         evidence = _evidence(theirs, name, self.folder.runbook.name)
         runs = _go_runs(theirs, name, plan)
         # Only what the gates look at is examined: a rehearsal of a large contract has many events.
-        asked = [each.run for each in evidence if each.digest == plan.digest][-1:]
-        asked += [each.run for each in runs if each.digest == plan.digest][-1:]
+        asked = (*_newest(evidence, plan), *_newest(runs, plan))
         return replace(
             shown,
             kinship=kinship(mine, theirs),
@@ -189,8 +188,18 @@ def _evidence(connection: Connection, environment: str, runbook: str) -> tuple[E
     ).fetchall()
     found = [(row["run"], events.decode(row["kind"], row["data"])) for row in rows]
     known = [each.evidence for run, each in found if isinstance(each, EvidenceRecorded) and each.evidence.run == run]
-    mine = (each for each in known if (each.environment, each.runbook) == (environment, runbook))
+    # A time without a zone is written by none of ours, and cannot be compared.
+    mine = (
+        each for each in known if (each.environment, each.runbook) == (environment, runbook) and each.finished.tzinfo
+    )
     return tuple(sorted(mine, key=lambda each: each.finished))
+
+
+def _newest(found: Sequence[Evidence] | Sequence[GoRun], plan: Plan) -> Iterator[str]:
+    """The runs that the gates may look at: the one that ended last, and every other that says the same time."""
+    mine = [each for each in found if each.digest == plan.digest]
+    last = max((each.finished for each in mine), default=None)
+    yield from (each.run for each in mine if each.finished == last)
 
 
 def _flaws(connection: Connection, runs: Iterable[str]) -> Mapping[str, str]:

@@ -76,8 +76,14 @@ def in_ledger(connection: Connection, *, runbook: str, environments: Iterable[st
     return Journals(
         entries={run: tuple(found) for run, found in groupby(rows, key=lambda each: each.run)},
         answers=tuple(
+            # The name is what the row says; the role was written by the server, whatever the row says of a proof.
             Confirmation(
-                item=each.subject, person=each.person, at=each.at, note=each.note, proof=each.proof, run=each.run
+                item=each.subject,
+                person=each.person,
+                at=each.at,
+                note=each.note,
+                proof=f"role {each.actor}",
+                run=each.run,
             )
             for each in ledger_answers.confirmations(connection, runbook)
         ),

@@ -19,6 +19,9 @@ from orchestrator.core.grants import APPROVER
 from orchestrator.core.outcome import Refused
 from orchestrator.core.run import Run
 
+SHOWN = ("runbook", "digest", "fingerprint", "subject", "person", "proof", "note", "os_user", "host")
+"""What a client wrote and people read; what the server wrote, and the run, are compared as they are."""
+
 TOLD = ("answer", "run", "runbook", "digest", "fingerprint", "subject", "reasons", "person", "proof", "note")
 
 
@@ -67,7 +70,7 @@ def _kept(connection: Connection) -> bool:
 def _said(row: Mapping[str, object]) -> Said:
     values: dict[str, Any] = dict(row)
     # What people wrote is shown on other people's terminals.
-    clean = {key: _printable(values[key]) for key in ("person", "note", "subject")}
+    clean = {key: _printable(values[key]) for key in SHOWN}
     return Said(**{**values, **clean, "reasons": _reasons(values["reasons"])})
 
 
@@ -77,7 +80,7 @@ def _printable(text: str) -> str:
 
 def _reasons(text: str) -> tuple[str, ...]:
     """The reasons of a HOLD; a row by hand may hold anything, and then accepts none."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         found = json.loads(text)
         if isinstance(found, list):
             return tuple(str(each) for each in found)

@@ -45,11 +45,15 @@ def _names_of(run: str) -> str:
 
 
 def sweep(folder: Path) -> tuple[Path, ...]:
-    """Remove the temporary servers of processes that were killed: their data is a copy of the target; gives them."""
+    """Remove the temporary servers of processes that were killed: their data is a copy of the target; gives them.
+
+    Anybody may make a folder of that name in a public place, or a link to one of ours: what is not our own stays.
+    """
     swept = []
     for path in sorted(folder.glob(f"{FOLDER}*")):
         with suppress(OSError, ValueError, TypeError, OrchestratorError):  # not ours to read, or still being made
-            if gone(Owner(**json.loads((path / MAKER).read_text(encoding="utf-8")))):
+            ours = path.lstat().st_uid == os.geteuid() and not path.is_symlink()
+            if ours and gone(Owner(**json.loads((path / MAKER).read_text(encoding="utf-8")))):
                 Cluster(directory=path).discard()
                 shutil.rmtree(path)
                 swept.append(path)

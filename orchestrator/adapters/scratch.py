@@ -202,7 +202,10 @@ def _refuse_missing(connection: Connection, like: Shape) -> None:
 
 
 def _create(connection: Connection, name: str, like: Shape) -> None:
-    """CREATE DATABASE with the source's locale, else with the nearest that the server has."""
+    """CREATE DATABASE with the source's locale, else with the nearest that the server has.
+
+    Nobody may connect until it is signed: whoever came in before the REVOKE would stay.
+    """
     for options in _locales(like):
         try:
             connection.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), options))
@@ -214,7 +217,7 @@ def _create(connection: Connection, name: str, like: Shape) -> None:
 
 
 def _locales(like: Shape) -> Iterator[sql.Composed]:
-    known = {"template": "template0", "encoding": like.encoding}
+    known = {"template": "template0", "encoding": like.encoding, "connections": "false"}
     yield _options(known | {"lc_collate": like.collation, "lc_ctype": like.ctype} | _provided(like))
     for locale in ("C.UTF-8", "C") if like.encoding == "UTF8" else ("C",):
         yield _options(known | {"lc_collate": locale, "lc_ctype": locale})
@@ -236,6 +239,7 @@ def _options(values: dict[str, str]) -> sql.Composed:
 
 _KEYWORDS: Final = {
     "template": "TEMPLATE",
+    "connections": "ALLOW_CONNECTIONS",
     "encoding": "ENCODING",
     "lc_collate": "LC_COLLATE",
     "lc_ctype": "LC_CTYPE",
@@ -247,11 +251,15 @@ _KEYWORDS: Final = {
 
 
 def _sign(connection: Connection, name: str, run: str) -> None:
-    """Nobody else gets in, and the database says who made it: a leftover can be told from one in use."""
+    """Nobody else gets in, and the database says who made it: a leftover can be told from one in use.
+
+    From then on it may be connected to.
+    """
     place = sql.Identifier(name)
     maker = {"run": run, "host": socket.gethostname(), "pid": os.getpid()}
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(place))
     connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(place, sql.Literal(json.dumps(maker))))
+    connection.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true").format(place))
 
 
 def _create_roles(server: Server, names: Iterable[str]) -> None:

@@ -19,6 +19,9 @@ from orchestrator.core.outcome import EXIT_DONE, Refused
 from orchestrator.core.run import Run
 from orchestrator.core.snapshot import recorded
 
+LONGEST_NOTE = 2000
+"""In characters; the ledger takes no longer one."""
+
 DONE = {"approve": "approved", "deny": "denied", "accept": "accepted", "confirm": "confirmed"}
 
 
@@ -81,6 +84,9 @@ def _note(note: str | None) -> str:
     if note is None or not note.strip():
         message = 'an answer says why: --note "why"'
         raise Refused(message)
+    if len(note.strip()) > LONGEST_NOTE:
+        message = f"--note has {len(note.strip())} characters, and at most {LONGEST_NOTE} are kept"
+        raise Refused(message)
     return note.strip()
 
 
@@ -126,6 +132,12 @@ def _answer(site: Site, connection: Connection, run: Run, asked: Question, note:
         "proof": proof,
         "note": note,
     }
+    for each in run.overridden:
+        site.screen.line(f"passed {', '.join(each.gates)}, says {each.by}: {each.reason}", status="overridden")
+    if asked.answer == "deny" and run.applying:
+        # Nothing is asked between two statements, and a run that has changed something is not denied any more.
+        warned = "the run has begun to apply: it hears this only when it stops before its first change"
+        site.screen.line(f"{warned}; {site.server.command('hold')} asks it to stop", status="note")
     return _give(site, connection, asked, told)
 
 

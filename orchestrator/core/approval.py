@@ -20,6 +20,9 @@ People = Mapping[str, Person]
 SHOWN = 12
 """Digits of a digest in a sentence."""
 
+UNPROVED = "(not proved)"
+"""After the name of somebody whose role proves nobody."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
@@ -131,8 +134,14 @@ def weigh(answers: Iterable[Said], asked: Asked, people: People, *, initiator: s
     return Weighed(
         approved=tuple(each for each in good if each[1].answer == "approve"),
         denied=next((each for each in good if each[1].answer == "deny"), None),
-        void=tuple(f"that of {said.person} ({problem})" for said, problem in last.values() if problem),
+        void=tuple(f"that of {who} ({problem})" for who, (_, problem) in last.items() if problem),
     )
+
+
+def named(said: Said, people: People) -> str:
+    """Who spoke: the person that the role proves, else what the row says of it, told as that."""
+    claimed = said.person.removesuffix(UNPROVED).strip() or said.os_user
+    return person_of(said.actor, people) or f"{claimed} {UNPROVED}"
 
 
 def heard(person: str, said: Said) -> AnswerHeard:
@@ -208,7 +217,7 @@ def speaker(said: Word, role: str, people: People, *, approvals: int, initiator:
         if problem:
             _refuse(f"{problem}: this answer would not count")
     person = person_of(role, people)
-    return (person, f"role {role}") if person else (f"{os_user} (not proved)", f"role {role}")
+    return (person, f"role {role}") if person else (f"{os_user} {UNPROVED}", f"role {role}")
 
 
 def may_accept(said: Said, people: People, *, approvals: int, initiator: str) -> str | None:
@@ -223,7 +232,7 @@ def accepted(
     for said in reversed(answers):
         fits = said.answer == "accept" and (said.run, said.subject, said.reasons) == (run.id, gate, reasons)
         if fits and may_accept(said, people, approvals=approvals, initiator=initiator_of(run, people)) is None:
-            return heard(person_of(said.actor, people) or said.person, said)
+            return heard(named(said, people), said)
     return None
 
 
@@ -236,7 +245,7 @@ def denied(answers: Sequence[Said], run: Run, people: People, *, approvals: int)
     for said in last.values():
         counts = may_accept(said, people, approvals=approvals, initiator=initiator_of(run, people)) is None
         if said.answer == "deny" and counts:
-            return heard(person_of(said.actor, people) or said.person, said)
+            return heard(named(said, people), said)
     return None
 
 

@@ -48,6 +48,7 @@ class Box:
     began: datetime | None = None
     at: datetime | None = None
     by: str = ""
+    proof: str = ""
     note: str = ""
     missing: str = ""
 
@@ -65,7 +66,8 @@ class Box:
         if self.run and self.state == "done":
             return f"run {self.run} on {self.environment}, {when}"
         word = "confirmed" if self.state == "confirmed" else "decided"
-        return f"{word} by {self.by}, {when}" + (f": {self.note}" if self.note else "")
+        who = f"{self.by} ({self.proof})" if self.proof else self.by
+        return f"{word} by {who}, {when}" + (f": {self.note}" if self.note else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +145,15 @@ def _box(
     found = said.get(key)
     if found is None:
         return Box(item=item, missing=f'invoke approve --item {key} --by NAME --note "…"')
-    return Box(item=item, state="confirmed", run=found.run, at=found.at, by=found.person, note=found.note)
+    return Box(
+        item=item,
+        state="confirmed",
+        run=found.run,
+        at=found.at,
+        by=found.person,
+        proof=found.proof,
+        note=found.note,
+    )
 
 
 def _ticked_by_run(phase: PhaseName, item: Item, step: StepName, runs: list[Run], contract: frozenset[str]) -> Box:
@@ -266,6 +276,7 @@ def box_document(box: Box) -> dict[str, object]:
         "began": box.began.isoformat() if box.began else None,
         "at": box.at.isoformat() if box.at else None,
         "by": box.by,
+        "proof": box.proof,
         "note": box.note,
         "missing": box.missing,
     }

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from orchestrator.core.drift_lines import differences, without_keys
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.gate_facts import Facts
 from orchestrator.core.gates import SHOWN, Judged, is_closed, is_open, no_source, rehearse
+
+CLOCKS_DIFFER = timedelta(days=1)
+"""How far the clock of another machine may be ahead; evidence of a later time would never be too old."""
 
 
 def judge_rehearsal(facts: Facts) -> Judged:
@@ -37,6 +42,8 @@ def _against(facts: Facts, evidence: Evidence) -> list[str]:
     flaw = facts.rehearsed.flaws.get(evidence.run) if facts.rehearsed else None
     if flaw:
         found.append(f"its chain in the ledger is not whole ({flaw})")
+    if evidence.finished > facts.now + CLOCKS_DIFFER:
+        found.append(f"it says that it was made {facts.told(evidence.finished)}, and it is {facts.told(facts.now)}")
     if facts.hours_old(evidence) > limit:
         found.append(f"too old, policy.evidence_max_age_hours is {limit}")
     if evidence.verdict != "GO":

@@ -114,6 +114,12 @@ class Run:
         return bool(self.done or self.undone or self.intended)
 
     @property
+    def applying(self) -> bool:
+        """Whether it has begun to apply, and that step has not ended yet."""
+        step = self.steps.get("apply")
+        return step is not None and step.started is not None and step.duration_ms is None
+
+    @property
     def closed(self) -> bool:
         """Whether it has ended for good; a run that is held can go on."""
         return self.finished is not None and self.finished.state != "held"

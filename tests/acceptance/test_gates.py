@@ -11,7 +11,7 @@ from orchestrator.adapters import points
 from orchestrator.app.runs import Answer
 from orchestrator.core.outcome import Refused
 from tests import servers
-from tests.acceptance.desk import Desk, execute, finding, keys, states
+from tests.acceptance.desk import Desk, execute, finding, keys, states, value
 from tests.acceptance.production import NOW, WINDOW, Shop
 from tests.conftest import ClusterUrl
 
@@ -166,6 +166,41 @@ def test_a_ledger_that_was_touched_proves_nothing(shop: Shop, kind: str, gate: s
         f" and (run = '{staged}') = (kind = 'run_finished')",
     )
     closed(shop, shop.deploy(), gate, "not whole", remedy="invoke")
+
+
+INSERT = (
+    "insert into orchestrator.event"
+    " select '{run}', seq, at + '{later}', actor, kind, replace(data::text, run, '{run}')::json, previous, hash"
+    " from orchestrator.event where run = '{copied}'"
+)
+"""What a role can do that may only insert events: the copy of a run under another name."""
+
+
+def test_a_run_that_was_slipped_in_proves_nothing(shop: Shop) -> None:
+    """The chain of the very run that a gate would look at is examined, wherever its name is in the order."""
+    shop.ready()
+    run = "00000000T000000000-0000"
+    copied = value(shop.staging, "select run from orchestrator.event where kind = 'statement_done' limit 1")
+    execute(
+        shop.staging,
+        INSERT.format(run=run, later="1 minute", copied=copied),
+        f"insert into orchestrator.run select '{run}', environment, 0, '', closed"
+        f" from orchestrator.run where id = '{copied}'",
+    )
+    closed(shop, shop.deploy(), "staging_run", run, "not whole", remedy="invoke")
+
+
+def test_evidence_without_a_zone_is_passed_over(shop: Shop) -> None:
+    """It cannot be compared with any other, and ends nothing."""
+    shop.ready()
+    execute(
+        shop.staging,
+        "create temporary table odd as select * from orchestrator.event where kind = 'evidence_recorded'",
+        "insert into orchestrator.event select 'odd', seq, at, actor, kind, jsonb_set(jsonb_set(data::jsonb,"
+        " '{evidence,finished}', '\"2026-01-01T00:00:00\"'), '{evidence,run}', '\"odd\"')::json,"
+        " previous, hash from odd",
+    )
+    assert shop.deploy().exit_code == 0
 
 
 def test_another_major_version(shop: Shop) -> None:

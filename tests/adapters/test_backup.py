@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -27,6 +27,7 @@ from orchestrator.adapters.checksums import content, differences, snapshot
 from orchestrator.adapters.child import ChildFailed, Order, complaint
 from orchestrator.adapters.leftovers import drop_leftovers, scratch_name, sweep
 from orchestrator.adapters.postgres import Server
+from orchestrator.adapters.processes import this_process
 from orchestrator.adapters.programs import Installation, dump_installation, server_installation
 from orchestrator.adapters.scratch import (
     EmbeddedScratch,
@@ -36,6 +37,7 @@ from orchestrator.adapters.scratch import (
 )
 from orchestrator.core.inventory import Secret
 from orchestrator.core.outcome import OrchestratorError
+from tests.servers import database_name
 
 if TYPE_CHECKING:
     from orchestrator.core.journal import BackupProved
@@ -438,6 +440,48 @@ def test_the_server_of_a_killed_process_is_swept_away(
     with EmbeddedScratch(run=RUN).database(like=like):
         assert sweep(tmp_path) == ()
     assert list(tmp_path.glob("orchestrator-scratch-*")) == []
+
+
+def test_what_is_not_our_own_folder_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a public place anybody may leave a folder that names a dead process, or a link to where data lies."""
+    maker = {**asdict(this_process()), "started": "0"}
+    place, public = tmp_path / "elsewhere", tmp_path / "public"
+    (place / "data").mkdir(parents=True)
+    (place / "maker.json").write_text(json.dumps(maker))
+    public.mkdir()
+    link = public / "orchestrator-scratch-link"
+    link.symlink_to(place)
+    assert (sweep(public), (place / "data").is_dir()) == ((), True)
+    link.unlink()
+    place.rename(public / "orchestrator-scratch-foreign")
+    monkeypatch.setattr("orchestrator.adapters.leftovers.os.geteuid", lambda: os.getuid() + 1)
+    assert (sweep(public), (public / "orchestrator-scratch-foreign" / "data").is_dir()) == ((), True)
+
+
+def test_nobody_enters_a_scratch_database_before_its_doors_are_shut(database: str, server: Server) -> None:
+    """Who connects between CREATE DATABASE and REVOKE stays, and could plant things before the rows come."""
+    stranger = f"stranger_{database_name(database)}"
+    tried = []
+
+    def enter(point: str) -> None:
+        if point in {"scratch:created", "scratch:signed"}:
+            (name,) = scratch_databases(database)
+            tried.append(point)
+            with pytest.raises(psycopg.OperationalError, match=r"not currently accepting|permission denied"):
+                psycopg.connect(database, dbname=name, user=stranger, password="rolesecret")
+
+    with server.session("test") as connection:
+        like = shape(connection)
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {stranger} LOGIN PASSWORD 'rolesecret'".encode())
+        points.visit(enter)
+        try:
+            with ServerScratch(server=server).database(like=like) as place, place.session("scratch"):
+                pass
+        finally:
+            points.visit(lambda _: None)
+            admin.execute(f"DROP ROLE {stranger}".encode())
+    assert tried == ["scratch:created", "scratch:signed"]
 
 
 def test_a_scratch_database_is_dropped_when_the_block_raises(database: str, server: Server) -> None:

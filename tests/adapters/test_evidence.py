@@ -170,3 +170,13 @@ def test_a_rehearsal_without_evidence_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no evidence"):
         write_evidence(tmp_path / "evidence.json", run_of(None), None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_time_without_a_zone_is_refused(tmp_path: Path) -> None:
+    """Signed all the same, and nothing could be compared with it."""
+    private, public = write_pair(tmp_path)
+    path = tmp_path / "evidence.json"
+    naive = sample(finished=datetime(2026, 11, 23, 12))  # noqa: DTZ001  that is the point
+    write_evidence(path, run_of(naive), signing_key(environment(private)))
+    with pytest.raises(Refused, match="in a form that this version does not know"):
+        read_evidence(path, verifying_key(environment(public)))

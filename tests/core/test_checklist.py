@@ -202,6 +202,8 @@ def test_people_confirm_only_what_no_step_does() -> None:
     found = ticked(confirmed=said)
     assert found["Performance"].state == "confirmed"
     assert found["Performance"].told == "confirmed by Budi, 2026-12-14 10:00 UTC: seen"
+    proved = [replace(each, proof="role budi") for each in said]
+    assert "confirmed by Budi (role budi), 2026" in ticked(confirmed=tuple(proved))["Performance"].told
     assert found[DEPLOY].state == "open"
     assert found["Monitor"].missing == 'invoke approve --item monitor --by NAME --note "…"'
 

@@ -112,6 +112,13 @@ def test_a_strange_marker(marker: Marker | None, expected: str) -> None:
     assert status("marker", facts(marker=marker))[0] == expected
 
 
+@pytest.mark.parametrize(("ahead", "expected"), [(timedelta(hours=23), "pass"), (timedelta(hours=25), "fail")])
+def test_evidence_of_the_future_never_ages(ahead: timedelta, expected: str) -> None:
+    """Another machine's clock may differ a little; evidence of the year 9999 would open production for good."""
+    shown = Rehearsed(environment="staging", evidence=(replace(EVIDENCE, finished=NOW + ahead),))
+    assert status("rehearsal", facts(shown))[0] == expected
+
+
 def test_versions_of_rehearsal_and_run() -> None:
     """Either may differ."""
     run = GoRun(run="r2", finished=NOW, digest="d" * 64, server_version=150004)

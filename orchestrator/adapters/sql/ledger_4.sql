@@ -1,7 +1,8 @@
 -- Version 4: what people say to runs. Approvers write through one function and read through another, and have no other
 -- right. Who spoke is session_user, the role that logged in: SET ROLE and SECURITY DEFINER change current_user only, so
--- neither they nor a pooler that keeps each client's own role changes it. Only a superuser can, with SET SESSION
--- AUTHORIZATION (PostgreSQL, "System Information Functions" and "SET SESSION AUTHORIZATION").
+-- neither they nor a pooler that keeps each client's own role changes it. A superuser can, with SET SESSION AUTHORIZATION
+-- (PostgreSQL, "System Information Functions" and "SET SESSION AUTHORIZATION"); pg_stat_activity keeps the role that the
+-- session began with, and that one has spoken.
 create table orchestrator.answer (
     id bigint generated always as identity primary key,
     answer text not null check (answer in ('approve', 'deny', 'accept', 'confirm')),
@@ -15,14 +16,17 @@ create table orchestrator.answer (
     -- The gate of a HOLD, or the item.
     subject text not null default '',
     -- The reasons of the HOLD as a JSON array: another HOLD at the same gate is another question.
-    reasons text not null default '[]',
+    reasons text not null default '[]' check (length(reasons) <= 100000),
     person text not null,
     proof text not null,
-    note text not null check (note ~ '\S'),
+    note text not null check (note ~ '\S' and length(note) <= 2000),
     os_user text not null,
     host text not null,
     actor text not null default session_user,
-    at timestamptz not null default clock_timestamp()
+    at timestamptz not null default clock_timestamp(),
+    -- A row stays for good and is read at every step: nobody can fill the memory of those who read it.
+    check (greatest(length(run), length(runbook), length(digest), length(fingerprint), length(subject), length(person),
+        length(proof), length(os_user), length(host)) <= 500)
 );
 
 -- What database this is; empty parts where the owner of the schema may not see them. A copy by dump and restore has
@@ -42,7 +46,8 @@ end $$;
 create function orchestrator.stamp_answer() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    new.actor := session_user;
+    select coalesce(pg_get_userbyid(s.usesysid), session_user) into strict new.actor
+        from pg_stat_get_activity(pg_backend_pid()) s;
     new.at := clock_timestamp();
     new.target := orchestrator.target();
     return new;
@@ -50,6 +55,8 @@ end $$;
 
 create trigger stamped before insert on orchestrator.answer
     for each row execute function orchestrator.stamp_answer();
+-- Also where session_replication_role is replica.
+alter table orchestrator.answer enable always trigger stamped;
 
 create or replace function orchestrator.refuse_change() returns trigger language plpgsql as $$
 begin
@@ -59,6 +66,7 @@ end $$;
 
 create trigger append_only before update or delete or truncate on orchestrator.answer
     for each statement execute function orchestrator.refuse_change();
+alter table orchestrator.answer enable always trigger append_only;
 
 -- The one way in which an approver writes. Who it is and when is not asked.
 create function orchestrator.give_answer(_answer text, _run text, _runbook text, _digest text, _fingerprint text,
@@ -70,6 +78,10 @@ begin
     if _answer <> 'confirm' and _run <> ''
         and not exists (select from orchestrator.run r where r.id = _run and not r.closed) then
         raise exception 'run % is not open', _run using errcode = 'OR003';
+    end if;
+    if (select count(*) >= 100 from orchestrator.answer a
+        where a.actor = session_user and a.at > clock_timestamp() - interval '1 day') then
+        raise exception 'role % has given 100 answers within a day', session_user using errcode = 'OR003';
     end if;
     return query insert into orchestrator.answer as a (answer, run, runbook, digest, fingerprint, target, subject,
         reasons, person, proof, note, os_user, host)
@@ -86,8 +98,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     from orchestrator.event e join orchestrator.run r on r.id = e.run
     where r.environment = _environment and not r.closed
       and e.kind in ('run_started', 'run_resumed', 'ledger_opened', 'step_started', 'step_finished', 'findings_recorded',
-          'verdict_given', 'plan_recorded', 'catalog_recorded', 'statement_done', 'statement_undone', 'walk_back_began',
-          'answer_heard', 'run_finished')
+          'verdict_given', 'plan_recorded', 'catalog_recorded', 'statement_intended', 'statement_done',
+          'statement_undone', 'walk_back_began', 'gates_overridden', 'answer_heard', 'run_finished')
     order by e.run, e.seq
 $$;
 
