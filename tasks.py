@@ -190,12 +190,18 @@ def deploy(
         return resuming.resume(request, abandon=None, yes=True, confirm=_typed)
 
 
-@command(like="first drop on the copy the contract's keys that this environment lacks", only=ONLY, yes=CONFIRMED)
-def rehearse(request, *, like=None, only=None, yes=False):
+@command(
+    like="first drop on the copy the contract's keys that this environment lacks",
+    no_performance="do not measure what the keys cost per write; the evidence says so",
+    only=ONLY,
+    yes=CONFIRMED,
+)
+def rehearse(request, *, like=None, no_performance=False, only=None, yes=False):
     """Walk the whole runbook there, back and there again on a scratch copy; leaves evidence."""
-    from orchestrator.app import rehearsing
+    from orchestrator.app import rehearsing, writes_on_copy
 
-    return rehearsing.rehearse(request, like=like, yes=yes, confirm=_typed)
+    load = None if no_performance else writes_on_copy.Load()
+    return rehearsing.rehearse(request, like=like, yes=yes, confirm=_typed, load=load)
 
 
 @command(run="the run to walk back", yes=CONFIRMED)

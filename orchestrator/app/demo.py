@@ -15,6 +15,7 @@ from orchestrator.app.deciding import decide
 from orchestrator.app.rehearsing import rehearse
 from orchestrator.app.runs import Answer, deploy
 from orchestrator.app.site import RUNBOOKS, Request, embedded_cluster, open_site
+from orchestrator.app.writes_on_copy import Load
 from orchestrator.core.outcome import EXIT_DONE, EXIT_REFUSED, OrchestratorError, Refused
 
 MARKER = "made-by-invoke-demo"
@@ -142,7 +143,7 @@ def _decide(stage: Stage) -> None:
 def _rehearse(stage: Stage) -> Answer:
     """The evidence that opens production."""
     stage.screen.line()
-    answer = rehearse(stage.request("staging"), like=None, yes=True, confirm=lambda _: True)
+    answer = rehearse(stage.request("staging"), like=None, yes=True, confirm=lambda _: True, load=Load(seconds=1))
     return _as_expected(answer, "the rehearsal", EXIT_DONE)
 
 

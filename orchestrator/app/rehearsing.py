@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,10 +13,12 @@ from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.evidence import FILE, signing_key, write_evidence
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.app.at_work import AtWork, at_work
+from orchestrator.app.copy_steps import taken
 from orchestrator.app.deserted import REPEATED, clear_deserted, clear_scratch
 from orchestrator.app.on_copy import OnCopy
 from orchestrator.app.runs import Answer, begin, confirmed, finish, refuse_open_run
 from orchestrator.app.site import Request, Site, open_site
+from orchestrator.app.writes_on_copy import Load, WritesOnCopy
 from orchestrator.core.answers import evidence_document
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.evidence import Evidence
@@ -26,8 +27,6 @@ from orchestrator.core.journal import (
     FindingsRecorded,
     NotificationQueued,
     PlanRecorded,
-    StepFinished,
-    StepStarted,
     VerdictGiven,
 )
 from orchestrator.core.likeness import alike, plan_differences
@@ -41,7 +40,6 @@ from orchestrator.core.outcome import (
     OrchestratorError,
     Refused,
     RunState,
-    StepState,
 )
 from orchestrator.core.plan import Plan
 from orchestrator.core.rehearsal import Ground, Walk, evidence_of, findings, verdict_of
@@ -54,7 +52,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-STEPS = ("copy", "walks", "evidence")
+STEPS = ("copy", "walks", "performance", "evidence")
 ENDINGS: dict[Word, tuple[RunState, int]] = {
     "GO": ("done", EXIT_DONE),
     "HOLD": ("done", EXIT_HELD),
@@ -72,8 +70,13 @@ class Other:
     plan: Plan
 
 
-def rehearse(request: Request, *, like: str | None, yes: bool, confirm: Callable[[str], bool]) -> Answer:
-    """Walk the whole runbook on a scratch copy. Raises OrchestratorError before a run has begun."""
+def rehearse(
+    request: Request, *, like: str | None, yes: bool, confirm: Callable[[str], bool], load: Load | None
+) -> Answer:
+    """Walk the whole runbook on a scratch copy. Raises OrchestratorError before a run has begun.
+
+    Without a `load` what the keys cost per write is not measured, and the evidence says so.
+    """
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=False)
         confirmed(site, yes=yes, confirm=confirm)
@@ -85,7 +88,7 @@ def rehearse(request: Request, *, like: str | None, yes: bool, confirm: Callable
             clear_scratch(work)
             journal = work.new_journal()
             begin(site, journal, work.connection, task="rehearse", steps=STEPS, like=like)
-            return _told(site, journal, key, _rehearsed(work, journal, other))
+            return _told(site, journal, key, _rehearsed(work, journal, other, load))
 
 
 def _other(request: Request, like: str | None, stack: ExitStack) -> Other | None:
@@ -97,10 +100,10 @@ def _other(request: Request, like: str | None, stack: ExitStack) -> Other | None
     return Other(name=like, catalog=catalog, plan=site.make_plan(catalog))
 
 
-def _rehearsed(work: AtWork, journal: RunJournal, other: Other | None) -> int:
+def _rehearsed(work: AtWork, journal: RunJournal, other: Other | None, load: Load | None) -> int:
     """The rehearsal to its end, which is on record in any case; the exit code. Raises JournalLost."""
     try:
-        proved = _prove(work, journal, other)
+        proved = _prove(work, journal, other, load)
         verdict = Verdict(word=proved.verdict, reasons=proved.reasons)
         state, code = ENDINGS[verdict.word]
     except JournalLost:
@@ -127,28 +130,32 @@ def _broken_off(site: Site, error: OrchestratorError) -> tuple[Verdict, RunState
     return verdict, "refused" if refused else "failed", EXIT_REFUSED if refused else EXIT_FAILED
 
 
-def _prove(work: AtWork, journal: RunJournal, other: Other | None) -> Evidence:
-    """The three steps. The copy is gone before the evidence is on record."""
+def _prove(work: AtWork, journal: RunJournal, other: Other | None, load: Load | None) -> Evidence:
+    """All steps. The copy is gone before the evidence is on record."""
     site = work.site
     copier = ScratchCopy(server=site.server, scratch=site.scratch(), folder=site.run_folder)
     with ExitStack() as stack:
-        with _step(journal, "copy") as notes:
+        with taken(journal, "copy") as notes:
             place = stack.enter_context(copier.place())
             work.open_ledger(journal)
             source = site.catalog("copy").catalog()
-            copied = copier.fill(place, tuple(_with_rows(site, source)))
+            tables = tuple(_with_rows(site, source))
+            copied = copier.fill(place, tables)
             copy = OnCopy(target=site, place=place, copied=copied)
             ground = _ground(work, copy, source, other)
             journal.record(PlanRecorded(plan=ground.plan))
             journal.record(recorded(ground.catalog, "before", site.contract))
             notes.append(f"{copied.tables} tables, {copied.rows} rows dumped, restored and compared")
-        with _step(journal, "walks") as notes:
+        writes = WritesOnCopy(copy=copy, journal=journal, load=load, tables=tables)
+        before = writes.before(ground.plan)
+        with taken(journal, "walks") as notes:
             walks = _walks(site, journal, copy, ground.plan)
             own = findings(ground, walks, copy.held, copy.unwound, site.folder.runbook.steps)
             last = walks[-1].there
             journal.record(FindingsRecorded(step="walks", findings=(*last.all_findings, *own)))
             notes.append(f"{len(walks)} times there, {sum(each.back is not None for each in walks)} times back")
-    with _step(journal, "evidence") as notes:
+        own = (*own, *writes.after(before, walks))
+    with taken(journal, "evidence") as notes:
         proved = evidence_of(ground, walks, copy.held, verdict_of(own, last), datetime.now(UTC))
         journal.record(EvidenceRecorded(evidence=proved))
         notes.append(f"{len(proved.ways_back)} ways back proved, plan {proved.digest[:16]}")
@@ -169,10 +176,8 @@ def _walks(site: Site, journal: RunJournal, copy: OnCopy, plan: Plan) -> tuple[W
     def tell(walk: Walk) -> None:
         site.screen.line(f"  {_words(walk)}")
 
-    # The performance step measures writes here, without the keys: copy.place is the server, `site.contract` the keys.
     steps = site.folder.runbook.steps
     rehearsal = Rehearsal(copy=copy, steps=steps, stopping=journal.stopping, tell=tell)
-    # And after this, when all walks went well, with all of them: the last walk stays.
     return rehearsal.walk(len(plan.statements))
 
 
@@ -202,23 +207,6 @@ def _ground(work: AtWork, copy: OnCopy, source: Catalog, other: Other | None) ->
         target=work.target.identity,
         backup_ms=copy.copied.duration_ms if site.environment.backup.mode == "dump" else None,
     )
-
-
-@contextmanager
-def _step(journal: RunJournal, name: str) -> Iterator[list[str]]:
-    """A step of the rehearsal's own run: its notes, and how long it took."""
-    journal.record(StepStarted(step=name))
-    began, notes = time.perf_counter(), list[str]()
-    state: StepState = "failed"
-    try:
-        yield notes
-        state = "done"
-    except OrchestratorError as error:
-        notes.append(str(error))
-        raise
-    finally:
-        elapsed = round((time.perf_counter() - began) * 1000, 3)
-        journal.record(StepFinished(step=name, state=state, note="; ".join(notes), duration_ms=elapsed))
 
 
 def _words(walk: Walk) -> str:

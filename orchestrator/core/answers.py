@@ -169,6 +169,7 @@ def evidence_document(proved: Evidence) -> Document:
         "digest": proved.digest,
         "fingerprint": proved.fingerprint,
         "verdict": proved.verdict,
+        "reasons": list(proved.reasons),
         "like": proved.like,
         "ways_back": [
             {

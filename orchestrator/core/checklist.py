@@ -19,10 +19,16 @@ from orchestrator.core.verdict import judge
 
 BoxState = Literal["done", "confirmed", "open"]
 
-CLAIMS = frozenset({"audit", "validate"})
+CLAIMS = frozenset({"audit", "validate", "performance"})
 """Steps that tell how things are: the latest answer counts. The others tell that something was done."""
 
 UNDONE_BY_WALKING_BACK = frozenset({"apply", "validate"})
+
+OF_THE_CONTRACT = UNDONE_BY_WALKING_BACK | {"performance"}
+"""Steps that say something about the relations as the contract had them then."""
+
+TASKS: Mapping[StepName, str] = {"performance": "rehearse"}
+"""The task that takes a step, where it is not deploy or the task of the step's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +181,7 @@ def _ticked_by_run(phase: PhaseName, item: Item, step: StepName, runs: list[Run]
             ticks[name] = ticks.get(name) or run
     first = min((run for run in ticks.values() if run), key=lambda run: run.id, default=None)
     if first is None or first.started is None:
-        return Box(item=item, missing=f"{step} on {kind}")
+        return Box(item=item, missing=f"{TASKS.get(step, step)} on {kind}")
     began, at = _times(first, step)
     return Box(
         item=item,
@@ -197,18 +203,32 @@ def _verdict(run: Run, step: StepName, contract: frozenset[str]) -> bool | None:
       the run came to its end; with `--only` or with a check that was not asked it is only a part, and says nothing.
       Findings that are not GO untick it; for `validate` a way back does, too.
     - `preflight`: the same, but a later NO-GO does not untick it: the gates ask again by themselves.
+    - `performance`: a rehearsal that measured writes and whose findings about them are GO, not narrowed by `--only`;
+      where nothing was measured it says nothing. Findings that are not GO untick it; a HOLD too, which nobody accepts.
     - Any other step: done in a deployment, or a task of that name that is done.
 
-    A rehearsal happens on a copy and a dry run changes nothing: neither ticks a box.
+    A rehearsal happens on a copy and a dry run changes nothing: neither ticks any other box.
     """
     task = run.started.task if run.started else None
     if task == "rollback":
         return False if run.undone and step in UNDONE_BY_WALKING_BACK else None
-    if task not in {"deploy", step}:
+    if task not in ({TASKS[step]} if step in TASKS else {"deploy", step}):
         return None
-    if step in UNDONE_BY_WALKING_BACK and _another_contract(run, contract):
+    if step in OF_THE_CONTRACT and _another_contract(run, contract):
         return None
+    if step == "performance":
+        return _measured(run)
     return _applied(run) if step == "apply" else _answered(run, step)
+
+
+def _measured(run: Run) -> bool | None:
+    """A table whose writes cannot be measured, as an empty one, does not keep the others from ticking."""
+    findings = run.findings.get("performance", ())
+    if not any(each.status != "unknown" for each in findings):
+        return None
+    if judge(findings).word != "GO":
+        return False
+    return None if _narrowed(run) else True
 
 
 def _applied(run: Run) -> bool | None:

@@ -25,6 +25,8 @@ HALF = "apply, half of it"
 CHANGING = "apply"
 """The only step that changes the catalog."""
 
+NOT_MEASURED = "performance"
+
 GRAVITY: Mapping[Word, int] = {"GO": 0, "HOLD": 1, "NO-GO": 2}
 MOST_TOLD = 5
 
@@ -79,6 +81,11 @@ def ways_back(walks: Sequence[Walk]) -> Iterator[WayBack]:
                 differences=walk.back.walked_back.differences if walk.back.walked_back else ("it came to no end",),
                 statements=len(walk.there.done),
             )
+
+
+def all_proved(walks: Sequence[Walk]) -> bool:
+    """Whether every walk came there and back, and the copy was what it had been each time."""
+    return all(each.arrived and each.returned for each in walks) and all(each.proved for each in ways_back(walks))
 
 
 def measured(plan: Plan, walks: Iterable[Walk], held: Held) -> Iterator[Measured]:
@@ -187,9 +194,25 @@ def findings(
     )
 
 
-def verdict_of(own: Iterable[Finding], last: Run | None) -> Verdict:
-    """The gravest of what the rehearsal says and of what the gates of its last walk said."""
-    said = [judge(own)]
+def not_measured(reason: str) -> Finding:
+    """The finding in place of those about writes: it closes nothing, and stands among the verdict's reasons."""
+    return Finding(
+        id=NOT_MEASURED,
+        title="What do the new keys cost per write?",
+        severity="optional",
+        status="unknown",
+        observed=f"not measured: {reason}",
+        expected="measured on the copy, before the keys and after",
+    )
+
+
+def verdict_of(own: Sequence[Finding], last: Run | None) -> Verdict:
+    """The gravest of what the rehearsal says and of what the gates of its last walk said.
+
+    Writes that were not measured are a reason that is told with any word.
+    """
+    missing = tuple(f"{each.id} ({each.severity}): {each.observed}" for each in own if each.id == NOT_MEASURED)
+    said = [judge(own), Verdict(word="GO", reasons=missing)]
     said += [Verdict(word=each.word, reasons=each.reasons) for each in (last.verdicts if last else ())]
     word = max((each.word for each in said), key=GRAVITY.__getitem__)
     return Verdict(word=word, reasons=tuple(dict.fromkeys(reason for each in said for reason in each.reasons)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-StepName = Literal["preflight", "plan", "audit", "gates", "approval", "backup", "apply", "validate"]
+StepName = Literal["preflight", "plan", "audit", "gates", "approval", "backup", "apply", "validate", "performance"]
 PhaseName = Literal["decision", "implementation", "validation", "production"]
 Option = Literal["A", "B"]
 
@@ -19,6 +19,7 @@ STEP_VERSIONS: Mapping[StepName, int] = {
     "backup": 1,
     "apply": 1,
     "validate": 1,
+    "performance": 1,
 }
 """Goes up when a step comes to mean something else: a run that began with the older one is not taken up."""
 

@@ -20,7 +20,7 @@ ADD_THE_KEYS = Road(
             name="validation",
             items=(
                 Item(title="Full validation, C3 to C6", days=(3, 3), step="validate"),
-                Item(title="Performance", days=(4, 5)),
+                Item(title="Performance", days=(4, 5), step="performance"),
             ),
         ),
         Phase(
@@ -52,7 +52,7 @@ VALIDATE_IN_THE_APPLICATION = Road(
             name="validation",
             items=(
                 Item(title="Full validation", days=(8, 8), step="validate"),
-                Item(title="Performance", days=(9, 10)),
+                Item(title="Performance", days=(9, 10), step="performance"),
             ),
         ),
         Phase(

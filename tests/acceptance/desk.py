@@ -26,6 +26,7 @@ from orchestrator.adapters.introspection import read_catalog
 from orchestrator.app import auditing, reading, rehearsing, resuming, runs
 from orchestrator.app.runs import Answer
 from orchestrator.app.site import Request
+from orchestrator.app.writes_on_copy import Load
 from orchestrator.core.entry import Entry
 
 ROOT = Path(__file__).parents[2]
@@ -121,9 +122,18 @@ class Desk:
         """`invoke rollback`, in this process."""
         return runs.rollback(self.request(env, **options), run=run, yes=yes, confirm=lambda _: False)
 
-    def rehearse(self, env: str = "staging", *, like: str | None = None, yes: bool = True, **options: Any) -> Answer:
-        """`invoke rehearse`, in this process."""
-        return rehearsing.rehearse(self.request(env, **options), like=like, yes=yes, confirm=lambda _: False)
+    def rehearse(
+        self,
+        env: str = "staging",
+        *,
+        like: str | None = None,
+        yes: bool = True,
+        load: Load | None = None,
+        **options: Any,
+    ) -> Answer:
+        """`invoke rehearse`, in this process; writes are measured under the load that is given, and else not."""
+        request = self.request(env, **options)
+        return rehearsing.rehearse(request, like=like, yes=yes, confirm=lambda _: False, load=load)
 
     def resume(self, env: str = "staging", *, abandon: str | None = None, yes: bool = True, **options: Any) -> Answer:
         """`invoke resume`, in this process."""

@@ -563,15 +563,15 @@ def test_a_manual_item_is_confirmed(office: Office) -> None:
     """By a name of [people], with what proves it; an item of the checklist and nothing else."""
     office.deploy(until="plan")
     office.sits("dewi")
-    words = ("approve", "--env", "staging", "--item", "Performance", "--note", "mail sent")
-    unknown = office.desk.typed("approve", "--env", "staging", "--item", "Perform", "--note", "x", "--by", "Dewi")
+    words = ("approve", "--env", "staging", "--item", "Monitor", "--note", "mail sent")
+    unknown = office.desk.typed("approve", "--env", "staging", "--item", "Monito", "--note", "x", "--by", "Dewi")
     assert unknown.returncode == EXIT_REFUSED
-    assert "did you mean performance?" in unknown.stderr
+    assert "did you mean monitor?" in unknown.stderr
     assert office.desk.typed(*words, "--by", "Nobody").returncode == EXIT_REFUSED
     assert office.desk.typed(*words).returncode == EXIT_REFUSED
     assert office.desk.typed(*words, "--by", "Dewi").returncode == EXIT_DONE
     query = "select subject, person, proof, note from orchestrator.answer where answer = 'confirm'"
-    assert rows(office.admin, query) == [("performance", "Dewi", f"role {role(office.admin, 'dewi')}", "mail sent")]
+    assert rows(office.admin, query) == [("monitor", "Dewi", f"role {role(office.admin, 'dewi')}", "mail sent")]
 
 
 def test_without_a_ledger_there_is_nothing_to_answer_to(office: Office) -> None:

@@ -148,11 +148,17 @@ def test_the_plan_is_empty_when_everything_stands(desk: Desk, staging: str) -> N
 
 
 @pytest.mark.parametrize("following", ["rehearse", "deploy"])
-@pytest.mark.parametrize("moment", ["the copy is made", "the walks"])
+@pytest.mark.parametrize("moment", ["the copy is made", "writes are measured", "the walks"])
 def test_the_copy_is_gone_after_a_kill(desk: Desk, staging: str, following: str, moment: str) -> None:
     """SIGKILL leaves a database, a dump and an open run: the next rehearsal or deployment removes them all."""
-    with started(desk, "rehearse", "--only", ",".join(FEW)) as process:
-        when(process, lambda: made(staging) and (moment == "the copy is made" or walking(desk)))
+    execute(staging, BASE_ROWS)
+    reached: dict[str, Callable[[], bool]] = {
+        "the copy is made": lambda: True,
+        "writes are measured": lambda: measuring(staging),
+        "the walks": lambda: walking(desk),
+    }
+    with started(desk, "rehearse", *quickly(writes=moment == "writes are measured")) as process:
+        when(process, lambda: made(staging) and reached[moment]())
         process.send_signal(signal.SIGKILL)
         process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -175,16 +181,28 @@ def made(url: str) -> bool:
     return bool(rows(url, SCRATCH)) and has_ledger(url) and bool(rows(url, "select from orchestrator.run"))
 
 
+def quickly(*, writes: bool) -> tuple[str, ...]:
+    """A few tables; writes are only measured where the test is about that."""
+    return ("--only", ",".join(FEW), *(() if writes else ("--no-performance",)))
+
+
+def measuring(url: str) -> bool:
+    """Whether several clients write to the copy."""
+    query = "select from pg_stat_activity where application_name like 'orchestrator/%%performance'"
+    return len(rows(url, query)) > 1
+
+
 def walking(desk: Desk) -> bool:
     """Whether a walk has changed the copy."""
     found = desk.runs.glob("*/walks/*/journal.jsonl")
     return any('"statement_done"' in path.read_text("utf-8") for path in found)
 
 
-@pytest.mark.parametrize("until", [made, None], ids=["while copying", "while walking"])
+@pytest.mark.parametrize("until", [made, measuring, None], ids=["while copying", "while measuring", "while walking"])
 def test_an_interrupted_rehearsal(desk: Desk, staging: str, until: Callable[[str], bool] | None) -> None:
     """Ctrl-C: exit 3, the copy is gone, the run is closed, and nothing stands in the way of a deployment."""
-    with started(desk, "rehearse", "--only", ",".join(FEW)) as process:
+    execute(staging, BASE_ROWS)
+    with started(desk, "rehearse", *quickly(writes=until is measuring)) as process:
         when(process, lambda: until(staging) if until else walking(desk))
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)

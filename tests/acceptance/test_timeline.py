@@ -169,9 +169,9 @@ def test_runs_fill_the_timeline(desk: Desk, runbook: Path, staging: str) -> None
     assert '<section id="checklist"' in desk.file(answer, "report.html")
     assert desk.report(answer)["checklist"][1]["items"][0]["run"] == run
 
-    confirmed = desk.typed("approve", *place, "--item", "performance", "--by", "Ayu", "--note", "all under 1 ms")
+    confirmed = desk.typed("approve", *place, "--item", "monitor", "--by", "Ayu", "--note", "a quiet week")
     assert confirmed.returncode == 0, confirmed.stderr
-    assert "[x] Performance (days 4 to 5): confirmed by Ayu" in desk.typed("status", *place).stdout
+    assert "[x] Monitor (days 8 to 10): confirmed by Ayu" in desk.typed("status", *place).stdout
 
     desk.rollback(runbook=str(runbook))
     after = {box["item"]: box["state"] for phase in told_status(desk, place)["checklist"] for box in phase["items"]}

@@ -27,6 +27,7 @@ from tests.journals import began, finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from orchestrator.core.checks import FindingStatus
     from orchestrator.core.journal import Event, Task
     from orchestrator.core.outcome import RunState, StepState
     from orchestrator.core.timeline import Option
@@ -193,24 +194,71 @@ def test_a_preflight_that_fails_later_unticks_nothing() -> None:
     assert states(ticked(bad)) == {}
 
 
+def rehearsed(name: str, *statuses: FindingStatus, **rest: Any) -> Run:
+    """A rehearsal with one finding about writes for each status; a failure is important."""
+    found = run(name, ("walks", "done"), ("performance", "done"), task="rehearse", **rest)
+    found.findings["performance"] = tuple(
+        replace(finding(f"performance.{at}", "fail"), severity="important", status=each)
+        for at, each in enumerate(statuses)
+    )
+    return found
+
+
+@pytest.mark.parametrize("option", ["A", "B"])
+def test_a_rehearsal_ticks_what_it_measured(option: Option) -> None:
+    """Of either road, and nothing else; a table that could not be measured does not keep it from that."""
+    found = ticked(rehearsed("r1", "pass", "unknown"), option=option)
+    assert states(found) == {"Performance": "r1"}
+    assert found["Performance"].told.startswith("run r1 on staging, ")
+    assert ticked(option=option)["Performance"].missing == "rehearse on staging"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        rehearsed("r2"),
+        rehearsed("r2", "unknown"),
+        rehearsed("r2", "pass", options={"only": "critical"}),
+        rehearsed("r2", "pass", kind="scratch"),
+        whole("r2"),
+        run("r2", ("rollback", "done"), task="rollback", undone=1),
+    ],
+    ids=["broken off", "left out", "narrowed", "elsewhere", "deployed", "walked back"],
+)
+def test_what_says_nothing_about_writes(other: Run) -> None:
+    """It ticks no box, and unticks none."""
+    assert "Performance" not in states(ticked(other))
+    assert states(ticked(rehearsed("r1", "pass"), other))["Performance"] == "r1"
+
+
+def test_slower_writes_untick() -> None:
+    """A HOLD, too, although such a rehearsal is done: nobody has accepted it. One of another contract says nothing."""
+    held, edited = rehearsed("r2", "pass", "fail"), frozenset({"relation b"})
+    assert states(ticked(held)) == states(ticked(rehearsed("r1", "pass"), held)) == {}
+    assert states(ticked(held, rehearsed("r3", "pass"))) == {"Performance": "r3"}
+    assert not [
+        box for _, box in boxes(checklist(ROADS, DECIDED, [rehearsed("r1", "pass")], contract=edited)) if box.run
+    ]
+
+
 def test_people_confirm_only_what_no_step_does() -> None:
     """By title or by what is typed for it; it is shown as confirmed. The last word of a person counts."""
     said = tuple(
         Confirmation(item=item, person=person, at=AT + timedelta(hours=hour), note="seen")
-        for hour, (item, person) in enumerate((("performance", "Ayu"), ("Performance", "Budi"), (DEPLOY, "Ayu")))
+        for hour, (item, person) in enumerate((("monitor", "Ayu"), ("Monitor", "Budi"), (DEPLOY, "Ayu")))
     )
     found = ticked(confirmed=said)
-    assert found["Performance"].state == "confirmed"
-    assert found["Performance"].told == "confirmed by Budi, 2026-12-14 10:00 UTC: seen"
+    assert found["Monitor"].state == "confirmed"
+    assert found["Monitor"].told == "confirmed by Budi, 2026-12-14 10:00 UTC: seen"
     proved = [replace(each, proof="role budi") for each in said]
-    assert "confirmed by Budi (role budi), 2026" in ticked(confirmed=tuple(proved))["Performance"].told
+    assert "confirmed by Budi (role budi), 2026" in ticked(confirmed=tuple(proved))["Monitor"].told
     assert found[DEPLOY].state == "open"
-    assert found["Monitor"].missing == 'invoke approve --item monitor --by NAME --note "…"'
+    assert ticked()["Monitor"].missing == 'invoke approve --item monitor --by NAME --note "…"'
 
 
 def test_manual_items_are_known_by_what_is_typed() -> None:
     """Nothing of the decision, nothing with a step."""
-    assert list(manual_items(ROADS["A"])) == ["performance", "monitor"]
+    assert list(manual_items(ROADS["A"])) == ["monitor"]
     assert "deploy-to-production" in manual_items(ROADS["B"])
     assert item_key("Full validation, C3 to C6") == "full-validation-c3-to-c6"
 

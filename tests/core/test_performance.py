@@ -80,6 +80,14 @@ def test_a_slow_key_without_an_index_is_named_with_what_to_do() -> None:
     assert found.remedy.startswith(f"create an index concurrently for {KEY}")
 
 
+def test_a_missing_index_is_no_failure_by_itself() -> None:
+    """The numbers decide: a delete that is quick enough passes, and still tells that nothing leads to its rows."""
+    before, after = replace(timed(0.1), operation="delete"), replace(timed(9.0, new=8.5), operation="delete")
+    found = finding(overhead(costs(before), costs(after, unindexed={KEY: "public.child(parent_id)"})))
+    assert (found.status, found.remedy) == ("pass", "")
+    assert f"no index for {KEY} on public.child(parent_id)" in found.observed
+
+
 def test_a_slow_key_with_its_index_is_named_too() -> None:
     """Then the way out is another one."""
     found = finding(overhead(costs(timed(0.1)), costs(timed(15.0, new=14.0))))

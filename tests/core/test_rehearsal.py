@@ -12,7 +12,7 @@ from orchestrator.core.journal import VerdictGiven
 from orchestrator.core.likeness import alike, plan_differences
 from orchestrator.core.locks import Lock, Mode, unplanned
 from orchestrator.core.plan import Plan, make_plan
-from orchestrator.core.rehearsal import verdict_of
+from orchestrator.core.rehearsal import not_measured, verdict_of
 from orchestrator.core.run import Run
 
 CHILD, PARENT = (TableName(schema="public", name=name) for name in ("child", "parent"))
@@ -121,3 +121,12 @@ def test_the_gravest_verdict_counts() -> None:
     assert verdict_of((finding("critical", "pass"),), walk).word == "HOLD"
     grave = verdict_of((finding("critical", "fail"),), walk)
     assert (grave.word, grave.reasons) == ("NO-GO", ("f (critical): o", "slow"))
+
+
+def test_what_was_not_measured_is_a_reason_beside_any_word() -> None:
+    """It closes nothing, and nobody has to look for it among the findings."""
+    left_out = not_measured("left out")
+    said = "performance (optional): not measured: left out"
+    assert verdict_of((finding("critical", "pass"), left_out), None).reasons == (said,)
+    assert verdict_of((finding("critical", "pass"), left_out), None).word == "GO"
+    assert verdict_of((finding("critical", "fail"), left_out), None).reasons == ("f (critical): o", said)
