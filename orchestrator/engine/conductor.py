@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from orchestrator.core.approval import open_hold
-from orchestrator.core.checks import Finding
 from orchestrator.core.journal import (
     AnswerHeard,
     FindingsRecorded,
@@ -33,6 +33,8 @@ from orchestrator.core.outcome import (
 )
 from orchestrator.core.ports import Gatekeeper, Hearing, Recorder, Step
 from orchestrator.core.verdict import Verdict, judge
+
+Answered = TypeVar("Answered")
 
 ATTEMPTS = 5
 """How often a step is begun when only the connection broke."""
@@ -102,10 +104,9 @@ class Conductor:
             stop = self.recorder.stopping()
             if stop is not None:
                 return self._stopped(name, f"{stop}; stopped before {name}")
-            denied = self._denied()
+            denied = self._denied(name)
             if denied is not None:
-                self._give(name, Verdict(word="NO-GO", reasons=(denied,)))
-                return Ending(state="refused", reason=denied)
+                return denied
             ending = None if self._stands(self.steps[name]) else self._shut(name) or self._take(self.steps[name])
             if position == 0 and (ending is None or open_hold(self.recorder.run)):
                 refusal = self._open()
@@ -130,18 +131,26 @@ class Conductor:
             return Ending(state="refused", reason=str(error))
         return None
 
-    def _denied(self) -> str | None:
-        """Who denied the run before its first change; a denial that comes later walks nothing back."""
-        run = self.recorder.run
-        if self.hearing is None or run.changed or not run.in_ledger:
+    def _denied(self, name: str) -> Ending | None:
+        """How the run ends when somebody denied it before its first change; a later denial walks nothing back.
+
+        Where that cannot be found out, nothing is begun: the run is held.
+        """
+        run, hearing = self.recorder.run, self.hearing
+        if hearing is None or run.changed or not run.in_ledger:
             return None
-        with suppress(ConnectionLost, CannotConnect):
-            # When the connection is lost the step finds it again, and it is asked again before the next.
-            heard = self.hearing.denied(run)
-            if heard is not None:
-                self.recorder.record(heard)
-                return f"denied by {heard.person} ({heard.proof}): {heard.note}"
-        return None
+        try:
+            heard = self._patiently(lambda: hearing.denied(self.recorder.run))
+        except JournalLost:
+            raise
+        except OrchestratorError as error:
+            return self._stopped(name, f"before {name}: {error}")
+        if heard is None:
+            return None
+        self.recorder.record(heard)
+        reason = f"denied by {heard.person} ({heard.proof}): {heard.note}"
+        self._give(name, Verdict(word="NO-GO", reasons=(reason,)))
+        return Ending(state="refused", reason=reason)
 
     def _accepted(self, gate: str, verdict: Verdict) -> bool:
         """Whether somebody accepted exactly this HOLD; then that is on record, and the run goes on."""
@@ -167,8 +176,11 @@ class Conductor:
     def _shut(self, name: str) -> Ending | None:
         """How the run ends because a gate closed before this step; None when all are open."""
         place = f"before {name}"
+        keeper = self.gatekeeper
+        if keeper is None:
+            return None
         try:
-            findings = self._asked(name)
+            findings = self._patiently(lambda: keeper.findings(name, self.recorder.run))
         except JournalLost:
             raise
         except OrchestratorError as error:
@@ -184,11 +196,11 @@ class Conductor:
         self._give(place, Verdict(word="HOLD", reasons=verdict.reasons) if held else verdict)
         return Ending(state="held" if held else "refused", reason=f"{place}: {'; '.join(verdict.reasons)}")
 
-    def _asked(self, name: str) -> tuple[Finding, ...]:
-        """What the gatekeeper finds. Raises OrchestratorError, also when the target does not come back."""
+    def _patiently(self, ask: Callable[[], Answered]) -> Answered:
+        """An answer, also over a lost connection. Raises OrchestratorError, also when the target does not come back."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self.gatekeeper.findings(name, self.recorder.run) if self.gatekeeper else ()
+                return ask()
             except (ConnectionLost, CannotConnect) as error:
                 if attempt == ATTEMPTS or self.recorder.stopping() or not self._recovered(str(error)):
                     raise

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -14,11 +15,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from orchestrator.adapters.ledger_answers import open_runs
+from orchestrator.adapters.ledger_answers import LedgerAnswers, open_runs
 from orchestrator.app import approving
 from orchestrator.app.runs import Answer
-from orchestrator.core.approval import touched
-from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, EXIT_REFUSED, Refused
+from orchestrator.core.approval import Said, touched
+from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, EXIT_REFUSED, ConnectionLost, Refused
+from orchestrator.core.run import Run
 from tests import servers
 from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import Desk, execute, fingerprint, keys, rows, value
@@ -514,6 +516,27 @@ def test_a_hold_is_denied(office: Office) -> None:
     hold_findings(office, 1)
     run = office.deploy().document["run"]
     office.says("budi", run=run, deny=True)
+    ended = office.resume()
+    assert (ended.exit_code, ended.document["state"]) == (EXIT_REFUSED, "refused")
+    assert "denied by Budi" in ended.document["reason"]
+    assert len(keys(office.admin)) == 1
+
+
+def test_a_denial_is_heard_over_a_connection_that_breaks(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever could not ask asks again, and begins nothing before there is an answer."""
+    office.opens(approvals=0)
+    hold_findings(office, 1)
+    run = office.deploy().document["run"]
+    office.says("budi", run=run, deny=True)
+    asked, said = count(), LedgerAnswers.said
+
+    def breaking(self: LedgerAnswers, run: Run) -> tuple[Said, ...]:
+        if next(asked) % 2 == 0:
+            message = "staging: the connection was lost"
+            raise ConnectionLost(message)
+        return said(self, run)
+
+    monkeypatch.setattr(LedgerAnswers, "said", breaking)
     ended = office.resume()
     assert (ended.exit_code, ended.document["state"]) == (EXIT_REFUSED, "refused")
     assert "denied by Budi" in ended.document["reason"]
