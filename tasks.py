@@ -18,7 +18,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 if TYPE_CHECKING:
-    from orchestrator.app.runs import Answer
+    from orchestrator.app.answer import Answer
     from orchestrator.app.site import Request
 
 # Invoke turns compiled files off, and every command would compile the whole engine anew; a user's own wish stands.
@@ -207,9 +207,9 @@ def rehearse(request, *, like=None, no_performance=False, only=None, yes=False):
 @command(run="the run to walk back", yes=CONFIRMED)
 def rollback(request, *, run=None, yes=False):
     """Walk back what a run added, by default the last one that added something."""
-    from orchestrator.app import runs
+    from orchestrator.app import walking_back
 
-    return runs.rollback(request, run=run, yes=yes, confirm=_typed)
+    return walking_back.rollback(request, run=run, yes=yes, confirm=_typed)
 
 
 @command(

@@ -10,8 +10,9 @@ from orchestrator.adapters.identity import Others
 from orchestrator.adapters.marker import close_runs, marker_of, read_marker, write_marker
 from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.adapters.processes import host_name, os_user
+from orchestrator.app.answer import Answer
 from orchestrator.app.at_work import AtWork, at_work
-from orchestrator.app.runs import Answer, confirmed
+from orchestrator.app.beginning import confirmed
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.core.outcome import EXIT_DONE, Refused
 

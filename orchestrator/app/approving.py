@@ -10,7 +10,7 @@ from orchestrator.adapters import ledger_answers
 from orchestrator.adapters.documents import nearest
 from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.processes import host_name, os_user
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.core import approval
 from orchestrator.core.approval import SHOWN, Question

@@ -10,7 +10,7 @@ from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.orphans import OrphanQueries
 from orchestrator.adapters.replica import Replica, physical_copy
 from orchestrator.adapters.terminal import Screen
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.core.answers import audit_document
 from orchestrator.core.audit import countable

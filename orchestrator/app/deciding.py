@@ -12,7 +12,7 @@ from orchestrator.adapters.identity import identify
 from orchestrator.adapters.render import render
 from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
 from orchestrator.adapters.terminal import Screen
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.app.site import RUNBOOKS, Request, open_site
 from orchestrator.core.answers import Document
 from orchestrator.core.decision import Numbers, risk

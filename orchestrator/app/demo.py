@@ -11,9 +11,10 @@ from pathlib import Path
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.loading import apply_migrations, fill
 from orchestrator.adapters.terminal import Screen
+from orchestrator.app.answer import Answer
 from orchestrator.app.deciding import decide
 from orchestrator.app.rehearsing import rehearse
-from orchestrator.app.runs import Answer, deploy
+from orchestrator.app.runs import deploy
 from orchestrator.app.site import RUNBOOKS, Request, embedded_cluster, open_site
 from orchestrator.app.writes_on_copy import Load
 from orchestrator.core.outcome import EXIT_DONE, EXIT_REFUSED, OrchestratorError, Refused

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.postgres import Connection, plainly
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.app.site import Request, open_site
 from orchestrator.core.drift import line_differences
 from orchestrator.core.drift_lines import contract_lines, differences, table_lines

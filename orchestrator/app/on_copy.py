@@ -13,8 +13,10 @@ from orchestrator.adapters.journal import Listener, RunJournal
 from orchestrator.adapters.postgres import Server
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app.at_work import AtWork, at_work
-from orchestrator.app.runs import begin, carry_out, walk_back
+from orchestrator.app.beginning import begin
+from orchestrator.app.runs import carry_out
 from orchestrator.app.site import Site, new_run_id
+from orchestrator.app.walking_back import walk_back
 from orchestrator.app.work import work_of
 from orchestrator.core.inventory import Backup, Environment
 from orchestrator.core.journal import Event, StatementDone, StepFinished

@@ -13,9 +13,10 @@ from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.render import plan_script, report
 from orchestrator.adapters.runs import RunFolder, all_runs
 from orchestrator.adapters.terminal import Screen
+from orchestrator.app.answer import Answer
+from orchestrator.app.beginning import begin
 from orchestrator.app.checklists import checked, phases_of, tell
 from orchestrator.app.drifting import since
-from orchestrator.app.runs import Answer, begin
 from orchestrator.app.site import Request, open_site
 from orchestrator.core.answers import (
     findings_document,

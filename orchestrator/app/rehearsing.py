@@ -12,11 +12,13 @@ from orchestrator.adapters.copying import ScratchCopy, execute
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.evidence import FILE, signing_key, write_evidence
 from orchestrator.adapters.journal import RunJournal
+from orchestrator.app.answer import Answer
 from orchestrator.app.at_work import AtWork, at_work
+from orchestrator.app.beginning import begin, confirmed, refuse_open_run
 from orchestrator.app.copy_steps import taken
 from orchestrator.app.deserted import REPEATED, clear_deserted, clear_scratch
+from orchestrator.app.finishing import finish
 from orchestrator.app.on_copy import OnCopy
-from orchestrator.app.runs import Answer, begin, confirmed, finish, refuse_open_run
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.app.writes_on_copy import Load, WritesOnCopy
 from orchestrator.core.answers import evidence_document

@@ -12,9 +12,12 @@ from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.adapters.processes import host_name, os_user
 from orchestrator.adapters.runs import all_runs
+from orchestrator.app.answer import Answer
 from orchestrator.app.at_work import AtWork, at_work, complete_copy
-from orchestrator.app.runs import Answer, carry_out, confirmed, walk
+from orchestrator.app.beginning import confirmed
+from orchestrator.app.runs import carry_out
 from orchestrator.app.site import Request, Site, open_site
+from orchestrator.app.walking_back import walk
 from orchestrator.app.work import work_of
 from orchestrator.core.approval import person_of
 from orchestrator.core.journal import RunResumed

@@ -12,9 +12,9 @@ from orchestrator.adapters.ics import calendar_text
 from orchestrator.adapters.render import render
 from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
 from orchestrator.adapters.terminal import Screen
+from orchestrator.app.answer import Answer
 from orchestrator.app.checklists import Checked, checked
 from orchestrator.app.deciding import chosen_road
-from orchestrator.app.runs import Answer
 from orchestrator.app.site import RUNBOOKS, Request, open_site
 from orchestrator.core.answers import Document, json_text
 from orchestrator.core.business_days import Timetable, timetable

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from orchestrator.adapters import ledger
 from orchestrator.adapters.postgres import plainly
 from orchestrator.adapters.runs import RunFolder
+from orchestrator.app.answer import Answer
 from orchestrator.app.reading import latest
-from orchestrator.app.runs import Answer
 from orchestrator.app.site import Request, Site, open_site
 from orchestrator.core.chain import Examined, examine
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused

@@ -23,8 +23,8 @@ from psycopg.rows import dict_row, tuple_row
 
 from orchestrator.adapters import events
 from orchestrator.adapters.introspection import read_catalog
-from orchestrator.app import auditing, reading, rehearsing, resuming, runs
-from orchestrator.app.runs import Answer
+from orchestrator.app import auditing, reading, rehearsing, resuming, runs, walking_back
+from orchestrator.app.answer import Answer
 from orchestrator.app.site import Request
 from orchestrator.app.writes_on_copy import Load
 from orchestrator.core.entry import Entry
@@ -120,7 +120,7 @@ class Desk:
 
     def rollback(self, env: str = "staging", *, run: str | None = None, yes: bool = True, **options: Any) -> Answer:
         """`invoke rollback`, in this process."""
-        return runs.rollback(self.request(env, **options), run=run, yes=yes, confirm=lambda _: False)
+        return walking_back.rollback(self.request(env, **options), run=run, yes=yes, confirm=lambda _: False)
 
     def rehearse(
         self,

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 
 from orchestrator.adapters.ledger_answers import LedgerAnswers, open_runs
 from orchestrator.app import approving
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.core.approval import Said, touched
 from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, EXIT_REFUSED, ConnectionLost, Refused
 from orchestrator.core.run import Run

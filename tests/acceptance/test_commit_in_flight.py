@@ -13,7 +13,7 @@ import pytest
 from orchestrator.adapters import ledger_journal, points
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.programs import server_installation
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.core.outcome import EXIT_DONE
 from tests import servers
 from tests.acceptance.desk import Desk, execute, keys, not_valid, value

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from orchestrator.adapters import points
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.core.outcome import Refused
 from tests import servers
 from tests.acceptance.desk import Desk, execute, finding, keys, states, value

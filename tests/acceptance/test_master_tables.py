@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from orchestrator.adapters.postgres import Connection, Server
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.core.entry import GENESIS, entry_hash
 from tests.acceptance.desk import (
     ORPHANED,

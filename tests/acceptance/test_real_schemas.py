@@ -14,7 +14,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator.adapters.introspection import DatabaseCatalog
-from orchestrator.app import reading, runs
+from orchestrator.app import reading, runs, walking_back
+from orchestrator.app.answer import Answer
 from orchestrator.app.site import Request
 from tests.conftest import server_of
 
@@ -70,13 +71,13 @@ class Project:
         """Of the catalog as it is now."""
         return DatabaseCatalog(server=server_of(self.url)).catalog().fingerprint
 
-    def deploy(self) -> runs.Answer:
+    def deploy(self) -> Answer:
         """The whole runbook."""
         return runs.deploy(self.request, yes=True, until=None, confirm=_nobody)
 
-    def rollback(self) -> runs.Answer:
+    def rollback(self) -> Answer:
         """What the last run added, taken away."""
-        return runs.rollback(self.request, run=None, yes=True, confirm=_nobody)
+        return walking_back.rollback(self.request, run=None, yes=True, confirm=_nobody)
 
 
 @pytest.fixture(params=SCHEMAS)
@@ -239,6 +240,6 @@ def _deployed(project: Project, count: int) -> None:
     assert _standing(project.url) == _promised(project.keys)
 
 
-def _counts(answer: runs.Answer) -> dict[str, int]:
+def _counts(answer: Answer) -> dict[str, int]:
     """What became of the relations, without the zeros."""
     return {fate: count for fate, count in answer.document["relations"].items() if count}

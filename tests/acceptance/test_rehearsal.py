@@ -13,8 +13,8 @@ import pytest
 from orchestrator.adapters.evidence import read_evidence, verifying_key
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.inventory import load_environment
+from orchestrator.app.answer import Answer
 from orchestrator.app.on_copy import OnCopy
-from orchestrator.app.runs import Answer
 from orchestrator.core.catalog import TableName
 from orchestrator.core.locks import CONFLICTS
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_REFUSED, Refused

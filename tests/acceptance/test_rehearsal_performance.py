@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from orchestrator.app.runs import Answer
+    from orchestrator.app.answer import Answer
 
 SHORT = Load(clients=2, seconds=0.5)
 KEY = "public.punchlists.fk_punchlists_workflow_instance_id"

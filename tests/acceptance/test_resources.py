@@ -15,7 +15,7 @@ import pytest
 from orchestrator.adapters import points
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.programs import server_installation
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, EXIT_REFUSED, TargetLost
 from tests import servers
 from tests.acceptance.desk import MASTER, Desk, execute, fingerprint, keys, rows

@@ -16,7 +16,7 @@ from orchestrator.adapters import ledger, points
 from orchestrator.adapters.lease import Keeper, read
 from orchestrator.adapters.postgres import statement
 from orchestrator.app import resuming
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_REFUSED, LeaseLost, Refused
 from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import MASTER, Desk, counts, execute, fingerprint, keys, rows, states, value

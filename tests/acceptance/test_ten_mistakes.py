@@ -17,7 +17,7 @@ import pytest
 
 from orchestrator.adapters.programs import server_installation
 from orchestrator.adapters.runbooks import load_runbook
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.core.outcome import OpenRun
 from tests import servers
 from tests.acceptance.conftest import Copy, Pool

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from orchestrator.adapters import ledger
 from orchestrator.adapters.postgres import Connection, statement
 from orchestrator.adapters.runs import JournalCopy, RunFolder
-from orchestrator.app.runs import Answer
+from orchestrator.app.answer import Answer
 from orchestrator.core.chain import Examined, examine
 from orchestrator.core.entry import Entry, entry_hash
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED

@@ -15,7 +15,8 @@ from psycopg import sql
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.runbooks import load_contract
-from orchestrator.app import reading, runs
+from orchestrator.app import reading, runs, walking_back
+from orchestrator.app.answer import Answer
 from orchestrator.app.site import Request
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.contract import Contract, Relation, default_name
@@ -501,13 +502,13 @@ class Road:
     request: Request
     contract: Contract
 
-    def deploy(self) -> runs.Answer:
+    def deploy(self) -> Answer:
         """The whole runbook."""
         return runs.deploy(self.request, yes=True, until=None, confirm=lambda _: False)
 
-    def rollback(self) -> runs.Answer:
+    def rollback(self) -> Answer:
         """What the last run added, taken away."""
-        return runs.rollback(self.request, run=None, yes=True, confirm=lambda _: False)
+        return walking_back.rollback(self.request, run=None, yes=True, confirm=lambda _: False)
 
     def catalog(self) -> Catalog:
         """As it is now."""

@@ -18,8 +18,8 @@ from typing import Literal
 import psycopg
 
 from orchestrator.adapters import points
-from orchestrator.app import resuming, runs
-from orchestrator.app.runs import Answer
+from orchestrator.app import resuming, runs, walking_back
+from orchestrator.app.answer import Answer
 from orchestrator.app.site import Request
 from orchestrator.core.outcome import OrchestratorError
 from tests import servers
@@ -177,7 +177,7 @@ class World:
             case "deploy":
                 return runs.deploy(self.request, yes=True, until=None, confirm=lambda _: False)
             case "rollback":
-                return runs.rollback(self.request, run=None, yes=True, confirm=lambda _: False)
+                return walking_back.rollback(self.request, run=None, yes=True, confirm=lambda _: False)
             case "resume":
                 return resuming.resume(self.request, abandon=None, yes=True, confirm=lambda _: False)
 

@@ -1,0 +1,129 @@
+"""Walking back: what a run added is taken away, as a run of its own or within the run that failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+from orchestrator.adapters.journal import RunJournal
+from orchestrator.app.answer import Answer
+from orchestrator.app.at_work import AtWork, at_work
+from orchestrator.app.beginning import begin, confirmed, refuse_open_run
+from orchestrator.app.deserted import clear_deserted
+from orchestrator.app.dispatching import dispatcher_of
+from orchestrator.app.finishing import finish
+from orchestrator.app.site import Request, open_site
+from orchestrator.app.work import Work, find_work
+from orchestrator.core.journal import (
+    NotificationQueued,
+    PlanRecorded,
+    StepFinished,
+    StepStarted,
+    VerdictGiven,
+)
+from orchestrator.core.outcome import (
+    CannotConnect,
+    ConnectionLost,
+    Done,
+    Failed,
+    Held,
+    HeldBack,
+    JournalLost,
+    OrchestratorError,
+    RunState,
+    StepState,
+)
+from orchestrator.core.run import Run
+from orchestrator.core.verdict import Word
+from orchestrator.engine.conductor import ATTEMPTS
+from orchestrator.engine.walk_back import WalkBack
+
+ENDINGS: Mapping[StepState, tuple[Word, RunState]] = {
+    "done": ("GO", "done"),
+    "held": ("HOLD", "held"),
+    "failed": ("NO-GO", "failed"),
+}
+
+
+def rollback(request: Request, *, run: str | None, yes: bool, confirm: Callable[[str], bool]) -> Answer:
+    """Walk back what a run added, as a run of its own. Raises OrchestratorError before it has begun."""
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=False)
+        confirmed(site, yes=yes, confirm=confirm)
+        with at_work(site) as work:
+            clear_deserted(work)
+            found = find_work(work.connection, run, site.environment.name)
+            refuse_open_run(site, work.connection, but=found.run.id)
+            return walk_back(work, found)[1]
+
+
+def walk_back(work: AtWork, found: Work) -> tuple[Run, Answer]:
+    """The way back of a run, as a run of its own from its first event to its last."""
+    site, journal = work.site, work.new_journal()
+    begin(site, journal, work.connection, task="rollback", steps=("rollback",), rolls_back=found.run.id)
+    work.open_ledger(journal)
+    if not found.run.closed:
+        work.abandon(found.run.id, f"walked back by run {site.run}")
+    if found.run.plan:
+        journal.record(PlanRecorded(plan=found.run.plan))
+    answer = walk(work, journal, found)
+    return journal.run, answer
+
+
+def _walk_back(work: AtWork, journal: RunJournal) -> WalkBack:
+    return WalkBack(
+        dispatch=dispatcher_of(work.site, journal, work.target),
+        catalog=work.site.catalog("rollback"),
+        contract=work.site.contract,
+        recorder=journal,
+    )
+
+
+def walk_own(work: AtWork, journal: RunJournal) -> None:
+    """The way back of a run that failed, within the run."""
+    _walk_back(work, journal).walk(journal.run)
+
+
+def walk(work: AtWork, journal: RunJournal, found: Work) -> Answer:
+    """The one step of a rollback run, and its verdict."""
+    journal.record(StepStarted(step="rollback"))
+    began = time.perf_counter()
+    outcome = _walked(work, journal, found)
+    elapsed = round((time.perf_counter() - began) * 1000, 3)
+    journal.record(StepFinished(step="rollback", state=outcome.state, note=outcome.note, duration_ms=elapsed))
+    word, state = ENDINGS[outcome.state]
+    reason = "" if isinstance(outcome, Done) else outcome.note
+    journal.record(VerdictGiven(gate="rollback", word=word, reasons=(reason,) if reason else ()))
+    journal.record(NotificationQueued(topic="finished", about=state))
+    journal.close(state, reason)
+    return finish(work.site, journal)
+
+
+def _walked(work: AtWork, journal: RunJournal, found: Work) -> Done | Held | Failed:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _walk_once(work, journal, found)
+        except JournalLost:
+            raise
+        except (ConnectionLost, CannotConnect) as error:
+            stop = journal.stopping()
+            if stop or attempt == ATTEMPTS:
+                return Held(note=stop or str(error))
+            journal.recover(str(error))
+        except HeldBack as error:
+            return Held(note=str(error))
+        except OrchestratorError as error:
+            stop = journal.stopping()
+            return Held(note=stop) if stop else Failed(note=str(error))
+    raise AssertionError  # the last attempt returns
+
+
+def _walk_once(work: AtWork, journal: RunJournal, found: Work) -> Done | Failed:
+    walked = _walk_back(work, journal).walk(found.run, undone=found.undone, again=found.again)
+    # What stands is told by the catalog of now, not by the plan of then.
+    journal.record(PlanRecorded(plan=work.site.make_plan(work.site.catalog("rollback").catalog())))
+    count = len(journal.run.undone)
+    if walked.differences:
+        return Failed(note=f"{count} statements walked back, but the catalog differs from before run {walked.of}")
+    return Done(note=f"{count} statements walked back")
