@@ -19,7 +19,7 @@ from invoke.tasks import task
 
 if TYPE_CHECKING:
     from orchestrator.app.answer import Answer
-    from orchestrator.app.site import Request
+    from orchestrator.app.request import Request
 
 # Invoke turns compiled files off, and every command would compile the whole engine anew; a user's own wish stands.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
@@ -65,7 +65,7 @@ def _parameter(name: str, default: Any) -> inspect.Parameter:
 
 def _request(c: Any, own: dict[str, Any], common: dict[str, Any]) -> Request:
     """The common options as a value; imports happen in functions, so that `invoke --list` stays quick."""
-    from orchestrator.app.site import Request
+    from orchestrator.app.request import Request
     from orchestrator.core.outcome import Refused
 
     if c.config.run.dry:

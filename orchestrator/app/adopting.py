@@ -13,7 +13,9 @@ from orchestrator.adapters.processes import host_name, os_user
 from orchestrator.app.answer import Answer
 from orchestrator.app.at_work import AtWork, at_work
 from orchestrator.app.beginning import confirmed
-from orchestrator.app.site import Request, Site, open_site
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
+from orchestrator.app.site import Site
 from orchestrator.core.outcome import EXIT_DONE, Refused
 
 

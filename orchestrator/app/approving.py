@@ -11,7 +11,9 @@ from orchestrator.adapters.documents import nearest
 from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.processes import host_name, os_user
 from orchestrator.app.answer import Answer
-from orchestrator.app.site import Request, Site, open_site
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
+from orchestrator.app.site import Site
 from orchestrator.core import approval
 from orchestrator.core.approval import SHOWN, Question
 from orchestrator.core.checklist import item_key, manual_items

@@ -11,7 +11,9 @@ from orchestrator.adapters.orphans import OrphanQueries
 from orchestrator.adapters.replica import Replica, physical_copy
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app.answer import Answer
-from orchestrator.app.site import Request, Site, open_site
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
+from orchestrator.app.site import Site
 from orchestrator.core.answers import audit_document
 from orchestrator.core.audit import countable
 from orchestrator.core.matching import match_all

@@ -10,7 +10,8 @@ from orchestrator.adapters.identity import identify
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.adapters.processes import host_name, os_user
-from orchestrator.app.site import Request, Site
+from orchestrator.app.request import Request
+from orchestrator.app.site import Site
 from orchestrator.core.approval import person_of
 from orchestrator.core.decision import risk
 from orchestrator.core.journal import (

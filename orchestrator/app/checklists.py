@@ -12,7 +12,8 @@ from orchestrator.adapters.journals import Journals, in_folder, in_ledger
 from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
 from orchestrator.adapters.terminal import Screen
-from orchestrator.app.site import RUNBOOKS, Request, Site
+from orchestrator.app.request import Request
+from orchestrator.app.site import RUNBOOKS, Site
 from orchestrator.core.answers import Document
 from orchestrator.core.checklist import CheckedPhase, checklist, checklist_document, relation_lines
 from orchestrator.core.decision import risk

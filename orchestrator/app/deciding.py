@@ -13,7 +13,9 @@ from orchestrator.adapters.render import render
 from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app.answer import Answer
-from orchestrator.app.site import RUNBOOKS, Request, open_site
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
+from orchestrator.app.site import RUNBOOKS
 from orchestrator.core.answers import Document
 from orchestrator.core.decision import Numbers, risk
 from orchestrator.core.outcome import EXIT_DONE, Refused

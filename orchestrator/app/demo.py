@@ -13,9 +13,11 @@ from orchestrator.adapters.loading import apply_migrations, fill
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app.answer import Answer
 from orchestrator.app.deciding import decide
+from orchestrator.app.opening import open_site
 from orchestrator.app.rehearsing import rehearse
+from orchestrator.app.request import Request
 from orchestrator.app.runs import deploy
-from orchestrator.app.site import RUNBOOKS, Request, embedded_cluster, open_site
+from orchestrator.app.site import RUNBOOKS, embedded_cluster
 from orchestrator.app.writes_on_copy import Load
 from orchestrator.core.outcome import EXIT_DONE, EXIT_REFUSED, OrchestratorError, Refused
 

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.app.answer import Answer
-from orchestrator.app.site import Request, open_site
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
 from orchestrator.core.drift import line_differences
 from orchestrator.core.drift_lines import contract_lines, differences, table_lines
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused

@@ -17,7 +17,8 @@ from orchestrator.app.answer import Answer
 from orchestrator.app.beginning import begin
 from orchestrator.app.checklists import checked, phases_of, tell
 from orchestrator.app.drifting import since
-from orchestrator.app.site import Request, open_site
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
 from orchestrator.core.answers import (
     findings_document,
     plan_document,

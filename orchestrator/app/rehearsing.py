@@ -19,7 +19,9 @@ from orchestrator.app.copy_steps import taken
 from orchestrator.app.deserted import REPEATED, clear_deserted, clear_scratch
 from orchestrator.app.finishing import finish
 from orchestrator.app.on_copy import OnCopy
-from orchestrator.app.site import Request, Site, open_site
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
+from orchestrator.app.site import Site
 from orchestrator.app.writes_on_copy import Load, WritesOnCopy
 from orchestrator.core.answers import evidence_document
 from orchestrator.core.catalog import Catalog, TableName

@@ -15,8 +15,10 @@ from orchestrator.adapters.runs import all_runs
 from orchestrator.app.answer import Answer
 from orchestrator.app.at_work import AtWork, at_work, complete_copy
 from orchestrator.app.beginning import confirmed
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
 from orchestrator.app.runs import carry_out
-from orchestrator.app.site import Request, Site, open_site
+from orchestrator.app.site import Site
 from orchestrator.app.walking_back import walk
 from orchestrator.app.work import work_of
 from orchestrator.core.approval import person_of

@@ -15,7 +15,9 @@ from orchestrator.app.deserted import clear_deserted
 from orchestrator.app.dispatching import dispatcher_of
 from orchestrator.app.finishing import finish
 from orchestrator.app.gating import gates_of
-from orchestrator.app.site import Request, Site, open_site
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
+from orchestrator.app.site import Site
 from orchestrator.app.walking_back import walk_own
 from orchestrator.core.outcome import (
     Refused,

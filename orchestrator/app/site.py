@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-
-import psycopg
-from psycopg import sql
 
 from orchestrator.adapters.attempts import Looker
 from orchestrator.adapters.backup import DumpBackup, ExternalBackup
@@ -30,18 +26,18 @@ from orchestrator.adapters.postgres import Connection, Server
 from orchestrator.adapters.probes import Probes
 from orchestrator.adapters.processes import os_user
 from orchestrator.adapters.programs import dump_installation
-from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
+from orchestrator.adapters.runbooks import RunbookFolder
 from orchestrator.adapters.runs import FileJournal, RunFolder, Samples
 from orchestrator.adapters.scratch import EmbeddedScratch, ServerScratch, nearest_installation
 from orchestrator.adapters.suite import CheckSuite
 from orchestrator.adapters.terminal import Screen
-from orchestrator.app.passage import Passage
+from orchestrator.app.request import Request
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
 from orchestrator.core.indexes import with_indexes
 from orchestrator.core.inventory import Database, Environment, Secret, Source
 from orchestrator.core.matching import narrowed
-from orchestrator.core.outcome import OrchestratorError, Refused
+from orchestrator.core.outcome import OrchestratorError
 from orchestrator.core.plan import Plan, make_plan
 from orchestrator.core.ports import Orphans
 from orchestrator.core.preflight import CHECKS
@@ -56,31 +52,6 @@ from orchestrator.steps.validate import TENANT, Validate
 
 RUNBOOKS = Path(__file__).parents[2] / "runbooks"
 EMBEDDED_DATABASE = "app"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What every task takes: where to look and how to answer."""
-
-    env: str | None = None
-    runbook: str = "master_tables"
-    inventory: Path = Path("inventory")
-    runs: Path = Path("runs")
-    json: bool = False
-    dry_run: bool = False
-    only: tuple[str, ...] = ()
-    passage: Passage = field(default_factory=Passage)
-
-    @property
-    def where(self) -> str:
-        """The options that a next command has to repeat."""
-        usual = Request()
-        places = {
-            "runbook": (self.runbook, usual.runbook),
-            "inventory": (self.inventory, usual.inventory),
-            "runs": (self.runs, usual.runs),
-        }
-        return "".join(f" --{name} {shlex.quote(str(now))}" for name, (now, same) in places.items() if now != same)
 
 
 def new_run_id() -> str:
@@ -301,68 +272,7 @@ def embedded_cluster(inventory: Path, name: str) -> Cluster:
     return Cluster(directory=inventory.absolute().parent / ".embedded" / name)
 
 
-def open_site(request: Request, stack: ExitStack, *, read_only: bool, folder: RunbookFolder | None = None) -> Site:
-    """Everything that a task needs, with the server known to answer. Raises Refused and CannotConnect.
-
-    `folder` is the runbook where the caller has read it already.
-    """
-    environment = load_environment(request.inventory, request.env)
-    folder = folder or load_runbook(request.runbook, root=RUNBOOKS)
-    _known_only(request.only, folder.contract)
-    run = new_run_id()
-    server = Server(
-        environment=environment.name,
-        url=_database_url(request, environment, stack),
-        source=str(environment.database.url),
-        run=run,
-        role=environment.database.role,
-        read_only=read_only,
-        where=request.where,
-    )
-    server.interruption.resume = server.resume
-    screen = Screen(json=request.json)
-    stack.callback(screen.close)
-    return Site(
-        request=request,
-        environment=environment,
-        folder=folder,
-        run=run,
-        screen=screen,
-        server=server,
-        stack=stack,
-    )
-
-
 def _server_clock(connection: Connection) -> tuple[timedelta, str]:
     """How far the server's clock is ahead of ours, and the role that we are there."""
     row = connection.execute("select clock_timestamp() as now, session_user as role").fetchone() or {}
     return row["now"] - datetime.now(UTC), row["role"]
-
-
-def _known_only(only: tuple[str, ...], contract: Contract) -> None:
-    known = {"critical"} | {word for each in contract.relations for word in (each.table.name, str(each.table))}
-    unknown = [word for word in only if word not in known]
-    if unknown:
-        message = f"--only: no table {unknown[0]!r} in the contract, and it is not the word critical"
-        raise Refused(message)
-
-
-def _database_url(request: Request, environment: Environment, stack: ExitStack) -> Secret:
-    url = environment.database.url
-    if isinstance(url, Source) and url.embedded is not None:
-        cluster = embedded_cluster(request.inventory, url.embedded)
-        if request.dry_run and not cluster.made:
-            message = f"{environment.name}: its embedded server does not exist yet; a dry run makes nothing, seed does"
-            raise Refused(message)
-        stack.enter_context(cluster)
-        return Secret(_with_database(cluster))
-    return resolve(url, place=f"{environment.name}: database.url")
-
-
-def _with_database(cluster: Cluster) -> str:
-    """The URL of the cluster's database for applications, made when it is not there."""
-    with psycopg.connect(cluster.url(), autocommit=True) as connection:
-        found = connection.execute("select from pg_database where datname = %s", (EMBEDDED_DATABASE,)).fetchone()
-        if found is None:
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(EMBEDDED_DATABASE)))
-    return cluster.url(EMBEDDED_DATABASE)

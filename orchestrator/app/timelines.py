@@ -15,7 +15,9 @@ from orchestrator.adapters.terminal import Screen
 from orchestrator.app.answer import Answer
 from orchestrator.app.checklists import Checked, checked
 from orchestrator.app.deciding import chosen_road
-from orchestrator.app.site import RUNBOOKS, Request, open_site
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
+from orchestrator.app.site import RUNBOOKS
 from orchestrator.core.answers import Document, json_text
 from orchestrator.core.business_days import Timetable, timetable
 from orchestrator.core.checklist import box_document

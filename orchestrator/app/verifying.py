@@ -9,8 +9,10 @@ from orchestrator.adapters import ledger
 from orchestrator.adapters.postgres import plainly
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.app.answer import Answer
+from orchestrator.app.opening import open_site
 from orchestrator.app.reading import latest
-from orchestrator.app.site import Request, Site, open_site
+from orchestrator.app.request import Request
+from orchestrator.app.site import Site
 from orchestrator.core.chain import Examined, examine
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 

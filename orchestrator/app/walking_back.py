@@ -13,7 +13,8 @@ from orchestrator.app.beginning import begin, confirmed, refuse_open_run
 from orchestrator.app.deserted import clear_deserted
 from orchestrator.app.dispatching import dispatcher_of
 from orchestrator.app.finishing import finish
-from orchestrator.app.site import Request, open_site
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
 from orchestrator.app.work import Work, find_work
 from orchestrator.core.journal import (
     NotificationQueued,

@@ -25,7 +25,7 @@ from orchestrator.adapters import events
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.app import auditing, reading, rehearsing, resuming, runs, walking_back
 from orchestrator.app.answer import Answer
-from orchestrator.app.site import Request
+from orchestrator.app.request import Request
 from orchestrator.app.writes_on_copy import Load
 from orchestrator.core.entry import Entry
 

@@ -12,8 +12,8 @@ from typing import Any
 from orchestrator.app.answer import Answer
 from orchestrator.app.at_work import at_work
 from orchestrator.app.beginning import begin
+from orchestrator.app.opening import open_site
 from orchestrator.app.passage import Passage, passage
-from orchestrator.app.site import open_site
 from orchestrator.core.drift_lines import contract_lines
 from orchestrator.core.evidence import Evidence, WayBack
 from orchestrator.core.identity import Identity

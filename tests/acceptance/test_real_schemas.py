@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.app import reading, runs, walking_back
 from orchestrator.app.answer import Answer
-from orchestrator.app.site import Request
+from orchestrator.app.request import Request
 from tests.conftest import server_of
 
 FACTS = Path(__file__).parents[1] / "cases/real_schemas"

@@ -17,7 +17,7 @@ from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.runbooks import load_contract
 from orchestrator.app import reading, runs, walking_back
 from orchestrator.app.answer import Answer
-from orchestrator.app.site import Request
+from orchestrator.app.request import Request
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.contract import Contract, Relation, default_name
 from orchestrator.core.matching import Match, Status, match

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.app import runs
-from orchestrator.app.site import Request
+from orchestrator.app.request import Request
 from orchestrator.core.outcome import OrchestratorError
 
 ENVIRONMENT = "bench"

@@ -20,7 +20,7 @@ import psycopg
 from orchestrator.adapters import points
 from orchestrator.app import resuming, runs, walking_back
 from orchestrator.app.answer import Answer
-from orchestrator.app.site import Request
+from orchestrator.app.request import Request
 from orchestrator.core.outcome import OrchestratorError
 from tests import servers
 
