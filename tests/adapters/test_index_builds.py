@@ -305,6 +305,7 @@ alter table other add constraint fk_other_parent_id foreign key (parent_id) refe
 """
 
 
+@pytest.mark.parametrize("tables", [16], indirect=True)
 def test_waiting_for_a_validation_of_ours_is_no_waiting(tables: str, tmp_path: Path) -> None:
     """A validation on another table lasts longer than the time to give up: the index is built all the same."""
     with psycopg.connect(tables, autocommit=True) as connection:
