@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -89,14 +89,18 @@ def unproved(role: str, people: People) -> str | None:
 
 
 def touched(run: Run) -> str:
-    """The fingerprint of the tables of the plan, as the run found them; empty before it has looked."""
+    """The fingerprint of the tables of the plan, as the run found them, and of the gates that it passed on purpose.
+
+    Empty before it has looked. Who approved before a gate was overridden has not approved that.
+    """
     before = run.catalogs.get("before")
-    return fingerprint_of(before) if before else ""
+    passed = {gate for each in run.overridden for gate in each.gates}
+    return fingerprint_of(before, passed) if before else ""
 
 
-def fingerprint_of(catalog: CatalogRecorded) -> str:
-    """The fingerprint over the lines of the tables of the contract, whose digest it is."""
-    return digest(catalog.lines)
+def fingerprint_of(catalog: CatalogRecorded, overridden: Collection[str] = ()) -> str:
+    """The fingerprint over the lines of the tables of the contract, whose digest it is, and over overridden gates."""
+    return digest((*catalog.lines, *(f"overridden: {gate}" for gate in sorted(overridden))))
 
 
 def objection(said: Word, role: str, people: People, *, initiator: str) -> str | None:
@@ -116,7 +120,9 @@ def drifted(said: Said, asked: Asked) -> str | None:
         return "was given for another database"
     if said.digest != asked.digest:
         return f"was given for another plan ({said.digest[:SHOWN]})"
-    return None if said.fingerprint == asked.fingerprint else "was given before a table of the plan changed"
+    if said.fingerprint != asked.fingerprint:
+        return "was given before a table of the plan changed or a gate was overridden"
+    return None
 
 
 def weigh(answers: Iterable[Said], asked: Asked, people: People, *, initiator: str) -> Weighed:

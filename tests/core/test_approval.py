@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestrator.core import approval
-from orchestrator.core.approval import Asked, Said, Word
+from orchestrator.core.approval import Asked, Said, Word, fingerprint_of, touched
 from orchestrator.core.checks import Finding
 from orchestrator.core.grants import approver_grants
 from orchestrator.core.inventory import Person
-from orchestrator.core.journal import FindingsRecorded, RunFinished, VerdictGiven
+from orchestrator.core.journal import CatalogRecorded, FindingsRecorded, GatesOverridden, RunFinished, VerdictGiven
 from orchestrator.core.outcome import Refused, RunState
 from orchestrator.core.run import Run, fold
 from orchestrator.core.verdict import judge
@@ -163,3 +163,14 @@ def test_the_grants_for_approvers_name_their_roles_only() -> None:
     assert "dewi" not in lines
     assert "CREATE" not in "\n".join(approver_grants(PEOPLE, exists=True))
     assert list(approver_grants({}, exists=False)) == []
+
+
+def test_an_approval_does_not_cover_a_gate_that_is_overridden_afterwards() -> None:
+    """What was approved are these tables and these gates; the same gates overridden again change nothing."""
+    run = Run("r1")
+    run.catalogs["before"] = CatalogRecorded(moment="before", fingerprint="f", tables={}, lines=("a: column id text",))
+    before = touched(run)
+    assert before == fingerprint_of(run.catalogs["before"])
+    for _ in range(2):
+        run.overridden.append(GatesOverridden(gates=("window",), reason="urgent", by="ayu"))
+        assert touched(run) == fingerprint_of(run.catalogs["before"], ["window"]) != before
