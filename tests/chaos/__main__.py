@@ -28,10 +28,10 @@ def main() -> int:
     """Run the chosen sections, split over workers; 0 when every trial ended as if nobody had interfered."""
     chosen = _arguments()
     with tempfile.TemporaryDirectory(prefix="chaos-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
-        readers = [_worker(number, chosen, Path(folder)) for number in range(chosen.workers)]
-        results = [json.loads(line) for reader in readers for line in os.fdopen(reader).read().splitlines()]
-        for _ in readers:
+        places = [_worker(number, chosen, Path(folder)) for number in range(chosen.workers)]
+        for _ in places:
             os.wait()
+        results = [json.loads(line) for place in places for line in place.read_text("utf-8").splitlines()]
         return _tell(results, chosen)
 
 
@@ -46,15 +46,18 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _worker(number: int, chosen: argparse.Namespace, folder: Path) -> int:
-    """A process with a cluster of its own, which takes its share of every section; the end to read results from."""
-    reader, writer = os.pipe()
+def _worker(number: int, chosen: argparse.Namespace, folder: Path) -> Path:
+    """A process with a cluster of its own, which takes its share of every section; the file that gets its results.
+
+    Not a pipe: whoever is read last would stand still as soon as it is full.
+    """
+    results = folder / f"results-{number}.jsonl"
+    results.touch()
     if os.fork():
-        os.close(writer)
-        return reader
+        return results
     code = 1
     try:
-        with os.fdopen(writer, "w") as out, contextlib.ExitStack() as stack:
+        with results.open("w", encoding="utf-8") as out, contextlib.ExitStack() as stack:
             place = folder / f"worker-{number}"
             cluster = Cluster(
                 directory=place / "cluster", installation=server_installation(16), settings={"autovacuum": "off"}
