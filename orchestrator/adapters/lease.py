@@ -59,6 +59,9 @@ class Keeper:
             message = f"{place}: another run is at work or lost its connection a moment ago: {lease.told()}"
             raise Refused(message)
         self._dead = lease.token if lease and lapsed else None
+        # From the first moment: what only reads would wait for ever on a way that swallows everything.
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread.start()
         return connection
 
     def claim(self) -> int:
@@ -74,8 +77,6 @@ class Keeper:
         points.reached("lease:claimed")
         self.token = int(row["token"])
         _kept.add(self.token)
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
-        self._thread.start()
         return self.token
 
     def end(self) -> None:
@@ -108,10 +109,13 @@ class Keeper:
                 self._reconnect()
 
     def _beat(self) -> bool:
-        """Renew the lease; False when it is somebody else's."""
+        """Renew the lease; False when it is somebody else's. Before there is one, only ask whether somebody answers."""
         connection, began = self._open(), time.monotonic()
         try:
             with within(connection, SILENT_FOR_S):
+                if not self.token:
+                    connection.execute("select")
+                    return True
                 row = connection.execute(
                     "update orchestrator.lease set heartbeat_at = clock_timestamp(),"
                     " expires_at = clock_timestamp() + make_interval(secs => %s)"

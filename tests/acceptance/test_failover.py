@@ -250,6 +250,22 @@ def test_a_black_hole(desk: Desk, site: Site, at: At) -> None:
     assert desk.events(answer, "connection_restored")
 
 
+def test_a_black_hole_before_anything_began(desk: Desk, site: Site, at: At) -> None:
+    """While the preflight reads there is no lease yet; it is noticed, and refused with nothing changed."""
+    seen: list[str] = []
+
+    def swallow(point: str) -> None:
+        if point == "file:journal.jsonl" and not seen:
+            seen.append(point)
+            site.proxy.swallow()
+
+    points.visit(swallow)
+    answer = desk.deploy()
+    assert (answer.exit_code, answer.document["state"], seen) == (2, "refused", ["file:journal.jsonl"])
+    assert "connection" in answer.document["reason"]
+    assert desk.deploy().exit_code == EXIT_DONE
+
+
 def execute_policy(desk: Desk, site: Site, policy: str) -> None:
     """Staging with another policy."""
     desk.environment("staging", with_port(site.primary.url(site.name), site.proxy.port), policy=policy)
