@@ -259,8 +259,11 @@ class Site:
         if isinstance(url, Source) and url.embedded is not None:
             cluster = embedded_cluster(self.request.inventory, url.embedded)
             if not cluster.running:
-                message = "an embedded server of its own, which does not run now"
-                raise OrchestratorError(message)
+                if not cluster.made:
+                    message = "an embedded server of its own, which does not exist yet: invoke seed makes it"
+                    raise OrchestratorError(message)
+                # No command keeps one running for another: left alone, the gates of production could never open.
+                self.stack.enter_context(cluster)
             secret = Secret(cluster.url(EMBEDDED_DATABASE))
         else:
             secret = resolve(url, place=name)
