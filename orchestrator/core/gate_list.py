@@ -50,6 +50,7 @@ GATES: tuple[Gate, ...] = (
         title="Was this very plan rehearsed?",
         expected="evidence for this plan, GO, not too old, every way back proved",
         judge=judge_rehearsal,
+        of_the_work=True,
         overridable=True,
     ),
     Gate(
@@ -57,6 +58,7 @@ GATES: tuple[Gate, ...] = (
         title="Was this very plan carried out in staging?",
         expected="a GO run for this plan that was not walked back",
         judge=judge_staging_run,
+        of_the_work=True,
         overridable=True,
     ),
     Gate(
@@ -64,6 +66,7 @@ GATES: tuple[Gate, ...] = (
         title="Is the evidence from the same major version?",
         expected="the same major version of PostgreSQL",
         judge=judge_same_version,
+        of_the_work=True,
         overridable=True,
     ),
     Gate(
@@ -71,6 +74,7 @@ GATES: tuple[Gate, ...] = (
         title="Are the touched tables as in staging?",
         expected="no difference but the keys themselves",
         judge=judge_same_tables,
+        of_the_work=True,
         overridable=True,
     ),
     Gate(
@@ -94,6 +98,7 @@ GATES: tuple[Gate, ...] = (
         title="Is there time enough, with the way back?",
         expected="expected time and way back fit before the window ends",
         judge=judge_time_left,
+        of_the_work=True,
         overridable=True,
         timed=True,
     ),

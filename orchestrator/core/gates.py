@@ -28,7 +28,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """One gate. `timed` gates may close while a run is at work, and are asked before every later step."""
+    """One gate. `timed` gates may close while a run is at work, and are asked before every later step.
+
+    Gates `of_the_work` are about what the plan does: one without statements has nothing to prove, and needs no time.
+    """
 
     name: str
     title: str
@@ -36,6 +39,7 @@ class Gate:
     judge: Callable[[Facts], Judged]
     overridable: bool = False
     timed: bool = False
+    of_the_work: bool = False
 
     @property
     def id(self) -> str:
@@ -44,7 +48,8 @@ class Gate:
 
     def find(self, facts: Facts) -> Finding:
         """The finding; all gates are critical, so that what stays unknown is closed."""
-        judged = self.judge(facts)
+        moot = self.of_the_work and not facts.plan.statements
+        judged = is_open("the plan has no statements: nothing to prove") if moot else self.judge(facts)
         remedy = "" if judged.status == "pass" else self._remedy(judged.remedy, facts)
         return Finding(
             id=self.id,

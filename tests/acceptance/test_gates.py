@@ -66,6 +66,15 @@ def test_with_everything_in_place_it_is_go(ready: Shop) -> None:
     assert states(answer)["gates"] == "done"
 
 
+def test_a_second_deployment_has_nothing_to_prove(ready: Shop) -> None:
+    """Every key stands: the empty plan is nobody's evidence, and needs none; it is GO again."""
+    assert ready.deploy().exit_code == 0
+    again = ready.deploy()
+    assert (again.exit_code, again.document["verdict"], only(again)) == (0, "GO", set())
+    assert "no statements" in finding(again, "gate.rehearsal")["observed"]
+    assert states(again)["apply"] == "skipped"
+
+
 def test_nothing_but_production_has_gates(shop: Shop) -> None:
     """Staging is deployed to without; the step says why it did nothing."""
     answer = shop.stage()

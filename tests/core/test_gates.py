@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from orchestrator.core.catalog import TableName
 from orchestrator.core.evidence import Evidence, WayBack
 from orchestrator.core.gate_facts import Facts, GoRun, Kinship, Rehearsed, most_ms
 from orchestrator.core.gate_list import GATES, Overrides, overrides
@@ -14,7 +15,7 @@ from orchestrator.core.identity import Identity
 from orchestrator.core.inventory import Database, Environment, EnvironmentHead
 from orchestrator.core.marker import Marker
 from orchestrator.core.outcome import Refused
-from orchestrator.core.plan import Plan
+from orchestrator.core.plan import Plan, Proof, Statement
 from orchestrator.core.timeline import standard_runbook
 from orchestrator.core.windows import Opening
 
@@ -37,10 +38,26 @@ EVIDENCE = Evidence(
     ways_back=(WayBack(boundary="apply", before="f", after="f", duration_ms=2000.0, statements=2),),
 )
 
+STATEMENT = Statement(
+    id="add.orders.user_id",
+    kind="add",
+    relation="orders.user_id",
+    sql="alter table ...",
+    undo=(),
+    restore=(),
+    proof=Proof(table=TableName(schema="public", name="orders"), constraint="orders_user_id_fkey", state="not valid"),
+    locks=(),
+    undo_locks=(),
+    lock_timeout_ms=100,
+    statement_timeout_ms=1000,
+)
+
 
 def facts(rehearsed: Rehearsed | None = None, **changes: object) -> Facts:
     """A production where everything is as it should be."""
-    plan = Plan(runbook="shop", environment="prod", digest="d" * 64, fingerprint="", relations=(), statements=())
+    plan = Plan(
+        runbook="shop", environment="prod", digest="d" * 64, fingerprint="", relations=(), statements=(STATEMENT,)
+    )
     head = EnvironmentHead(name="prod", kind="production", evidence_from="staging")
     made = Facts(
         environment=Environment(environment=head, database=Database(url="postgresql://x")),
@@ -133,6 +150,16 @@ def test_time_left_counts_the_way_back(seconds: float, expected: str) -> None:
     """At most 2.25 s of work and 3 s for the way back."""
     opening = Opening(inside=True, ends=NOW + timedelta(seconds=seconds))
     assert status("time_left", facts(opening=opening))[0] == expected
+
+
+@pytest.mark.parametrize("name", ["rehearsal", "staging_run", "same_tables", "time_left"])
+def test_a_plan_without_statements_needs_no_evidence(name: str) -> None:
+    """There is nothing that it could do."""
+    empty = replace(facts().plan, statements=())
+    nobody = Rehearsed(environment="staging", problem="away")
+    soon = Opening(inside=True, ends=NOW + timedelta(seconds=1))
+    assert status(name, facts(nobody, opening=soon, plan=empty))[0] == "pass"
+    assert status(name, facts(nobody, opening=soon))[0] == "unknown"
 
 
 def test_time_that_nothing_tells_of_is_unknown() -> None:
