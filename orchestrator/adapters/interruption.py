@@ -55,6 +55,10 @@ class Interruption:
         """Remember a connection, so that it can be cut when its way is dead."""
         self._watched.add(connection)
 
+    def watched(self) -> tuple[psycopg.Connection[Any], ...]:
+        """Every connection that can be cut."""
+        return tuple(self._watched)
+
     @contextmanager
     def cancelling(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
         """What the connection does inside the block may be cancelled."""
@@ -66,7 +70,7 @@ class Interruption:
 
     def sever(self) -> None:
         """Cut every connection: whoever waits for an answer on a dead way gets an error instead."""
-        for each in tuple(self._watched):
+        for each in self.watched():
             cut(each)
         child.end_all(signal.SIGTERM)
 

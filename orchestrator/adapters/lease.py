@@ -11,10 +11,11 @@ from typing import Any
 import psycopg
 
 from orchestrator.adapters import ledger, points
-from orchestrator.adapters.interruption import within
+from orchestrator.adapters.interruption import cut, within
 from orchestrator.adapters.pooler import pooled
 from orchestrator.adapters.postgres import Connection, Server, is_lost, logged_in, plainly
 from orchestrator.adapters.processes import gone, this_process
+from orchestrator.adapters.silence import Silence
 from orchestrator.core.lease import HEARTBEAT_S, LEASE_S, Lease, Owner, free
 from orchestrator.core.outcome import OrchestratorError, Refused
 
@@ -37,6 +38,7 @@ class Keeper:
     _dead: int | None = None
     _done: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _silence: Silence = field(default_factory=lambda: Silence(after_s=SILENT_FOR_S))
 
     def start(self) -> Connection:
         """Make sure that nobody else is at work, and stay so. Raises Refused, which says who is."""
@@ -46,7 +48,7 @@ class Keeper:
         if found is not None:
             message = f"{place}: a transaction pooler is in between ({found}): connect to the server itself"
             raise Refused(message)
-        with plainly("reading the lease", reading=True):
+        with plainly("reading the lease", reading=True), within(connection, SILENT_FOR_S + ENDED_WITHIN_S):
             lease = read(connection)
             left = lease is not None and not lease.released
             lapsed = left and free(lease, gone=lease is not None and deserted(lease))
@@ -113,6 +115,9 @@ class Keeper:
         connection, began = self._open(), time.monotonic()
         try:
             with within(connection, SILENT_FOR_S):
+                # Whoever waits for an answer that was lost would wait for ever.
+                for each in self._silence.dead(connection, self.server.interruption.watched()):
+                    cut(each)
                 if not self.token:
                     connection.execute("select")
                     return True
@@ -133,14 +138,15 @@ class Keeper:
         """Try once; the next heartbeat tries again. The run itself decides how long it waits for the target."""
         self._open().close()
         with suppress(OrchestratorError, psycopg.Error):
-            self._connection = self._connect()
+            self._connection = connection = self._connect()
             # On a server that was started again the session lock is gone.
-            ledger.take_run_lock(self._connection)
+            with within(connection, SILENT_FOR_S):
+                ledger.take_run_lock(connection)
 
     def _connect(self) -> Connection:
         connection = self.server.connect("lease")
         # A heartbeat must not wait for a standby: its silence would be taken for a dead way.
-        with plainly("preparing the lease", reading=True):
+        with plainly("preparing the lease", reading=True), within(connection, SILENT_FOR_S):
             connection.execute("set synchronous_commit = local")
         return connection
 

@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
-from orchestrator.adapters.interruption import Interruption
+from orchestrator.adapters.interruption import Interruption, within
 from orchestrator.core.inventory import Secret
 from orchestrator.core.outcome import CannotConnect, ConnectionLost, OrchestratorError, Refused
 
@@ -122,7 +122,9 @@ class Server:
             )
         except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
             raise CannotConnect(self._explain(error)) from None
-        self._settle(connection, reading=reading)
+        # A way can die between the handshake and the first question; the driver's own limit ends with the handshake.
+        with within(connection, CONNECT_TIMEOUT_S):
+            self._settle(connection, reading=reading)
         _pids[connection] = connection.info.backend_pid
         self.interruption.watch(connection)
         return connection

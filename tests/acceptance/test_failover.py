@@ -250,6 +250,36 @@ def test_a_black_hole(desk: Desk, site: Site, at: At) -> None:
     assert desk.events(answer, "connection_restored")
 
 
+def test_a_black_hole_that_the_heartbeat_escapes(desk: Desk, site: Site, at: At) -> None:
+    """Its connection is cut and made again, and answers; the others stay silent, and are found out one by one."""
+
+    def swallow() -> None:
+        lease = "select client_port from pg_stat_activity where application_name like 'orchestrator/%/lease'"
+        port = value(site.primary.url(), lease)
+        site.proxy.swallow()
+        site.proxy.cut_from(port)
+
+    at(30, swallow)
+    answer = desk.deploy()
+    assert answer.exit_code == EXIT_DONE
+    assert len(keys(site.primary.url(site.name))) == 45
+    assert desk.verified(answer.document["run"]) == (EXIT_DONE, "whole")
+
+
+def test_a_black_hole_while_reconnecting(desk: Desk, site: Site, at: At) -> None:
+    """New connections are swallowed, too, for a while: each way to a new one ends by itself."""
+
+    def swallow() -> None:
+        site.proxy.cut()
+        site.proxy.swallow_next(3)
+
+    at(30, swallow)
+    answer = desk.deploy()
+    assert answer.exit_code == EXIT_DONE
+    assert site.proxy.to_swallow == 0
+    assert desk.verified(answer.document["run"]) == (EXIT_DONE, "whole")
+
+
 def test_a_black_hole_before_anything_began(desk: Desk, site: Site, at: At) -> None:
     """While the preflight reads there is no lease yet; it is noticed, and refused with nothing changed."""
     seen: list[str] = []

@@ -10,6 +10,8 @@ from random import Random
 from typing import Self
 
 CHUNK = 65536
+FIRST_QUESTION = (b"Q", b"P")
+"""Query and Parse, the messages that begin a question (PostgreSQL's protocol 3); a handshake has neither."""
 
 
 class Pair:
@@ -19,6 +21,8 @@ class Pair:
         """Begin to pass bytes."""
         self.proxy, self.near, self.far = proxy, near, far
         self.swallowing = False
+        self.doomed = proxy.to_swallow > 0
+        proxy.to_swallow -= self.doomed
         self.port: int = far.getsockname()[1]
         # Before a byte passes: who sees one may already ask for trouble.
         proxy.pairs.add(self)
@@ -38,6 +42,8 @@ class Pair:
             while data := source.recv(CHUNK):
                 if self.proxy.delay_s:
                     time.sleep(self.proxy.delay_s)
+                if sink is self.far and self.doomed and data[:1] in FIRST_QUESTION:
+                    self.swallowing = True
                 if not self.swallowing:
                     sink.sendall(data)
         self.close()
@@ -51,6 +57,7 @@ class Proxy:
         self.target = target
         self.delay_s = 0.0
         self.refusing = False
+        self.to_swallow = 0
         self.pairs: set[Pair] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=50)
         self.port: int = self._listener.getsockname()[1]
@@ -88,6 +95,10 @@ class Proxy:
         """A black hole: what runs now gets no answer any more, and nobody is told."""
         for each in tuple(self.pairs):
             each.swallowing = True
+
+    def swallow_next(self, number: int) -> None:
+        """As many of the next connections answer the handshake and fall silent at the first question."""
+        self.to_swallow = number
 
     def misbehave(self, dice: Random) -> str:
         """Do one of these, chosen at random; says which."""
