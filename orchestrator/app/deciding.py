@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from orchestrator.adapters.decisions import Written, decisions, write_decisions
 from orchestrator.adapters.identity import identify
-from orchestrator.adapters.render import render
 from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
+from orchestrator.adapters.templates import render
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app.answer import Answer
 from orchestrator.app.opening import open_site

@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from orchestrator.adapters.calendars import WorkCalendar, work_calendar
 from orchestrator.adapters.ics import calendar_text
-from orchestrator.adapters.render import render
 from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
+from orchestrator.adapters.templates import render
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app.answer import Answer
 from orchestrator.app.checklists import Checked, checked

@@ -12,8 +12,11 @@ import pytest
 from jinja2 import UndefinedError
 from markdown_it import MarkdownIt
 
-from orchestrator.adapters.render import chart, duration, literal, plan_script, render, report, size
+from orchestrator.adapters.charts import chart
+from orchestrator.adapters.render import plan_script, report
 from orchestrator.adapters.runbooks import load_contract
+from orchestrator.adapters.templates import render
+from orchestrator.adapters.words import duration, literal, size
 from orchestrator.core.fates import FATES
 from orchestrator.core.summary import StepRow, Summary
 from tests.journals import (
