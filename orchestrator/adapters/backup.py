@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.adapters import points
@@ -16,6 +17,7 @@ from orchestrator.adapters.ledger import DUMP_LOCK
 from orchestrator.adapters.postgres import Connection, Server, plainly
 from orchestrator.adapters.programs import Installation, dump_installation
 from orchestrator.adapters.scratch import ScratchSource, Shape, shape
+from orchestrator.adapters.silence import still_there
 from orchestrator.core.journal import BackupProved
 from orchestrator.core.outcome import OrchestratorError
 
@@ -130,14 +132,22 @@ class DumpBackup:
             try:
                 with child:
                     held = content(source, after_each=child.check)
-                    child.finish()
+                    # The program's own connection has no limit: it goes the way of ours, which has.
+                    child.finish(meanwhile=partial(still_there, source))
             except ChildFailed as error:
                 raise explained(error) from None
         return _Dumped(snapshot=name, content=held, way=way, duration_ms=_since(started))
 
     def _compare(self, place: Server, folder: DumpFolder, tools: Installation, held: Content) -> _Compared:
         with place.session(_STEP) as copy:
-            restore_ms = restore(tools=tools, dump=folder.dump, way=link(copy, place), jobs=self.jobs, role=place.role)
+            restore_ms = restore(
+                tools=tools,
+                dump=folder.dump,
+                way=link(copy, place),
+                jobs=self.jobs,
+                role=place.role,
+                meanwhile=partial(still_there, copy),
+            )
             points.reached("scratch:restored")
             started = time.monotonic()
             with snapshot(copy):

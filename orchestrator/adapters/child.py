@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG: Final = 1
 _LEAVE_WITHIN_S: Final = 10.0
+_MEANWHILE_EVERY_S: Final = 5.0
 # POSIX's way to name the signal: dash takes -TERM and a group's number only without the -- between them.
 WATCH: Final = 'read -r word || { kill -s TERM -- "-$1"; sleep 3; kill -s KILL -- "-$1"; }'
 _TOLD_AT_MOST: Final = 400
@@ -110,20 +111,32 @@ class Child:
         if self._process is not None and self._process.poll() not in (None, 0):
             raise ChildFailed(self._why())
 
-    def finish(self, *, within_s: float | None = None) -> str:
-        """Wait for its end; gives what it printed.
+    def finish(self, *, within_s: float | None = None, meanwhile: Callable[[], None] | None = None) -> str:
+        """Wait for its end; gives what it printed. What is done `meanwhile`, every few seconds, may raise and end it.
 
         Raises ChildFailed on an error or after `within_s` seconds.
         """
         if self._process is None:
             return ""
-        try:
-            self._process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            message = f"{self._order.name} did not end within {within_s:g} s"
-            raise ChildFailed(message) from None
+        deadline = time.monotonic() + within_s if within_s is not None else None
+        while not self._ended(deadline, _MEANWHILE_EVERY_S if meanwhile else None):
+            if meanwhile:
+                meanwhile()
+            if deadline is not None and time.monotonic() >= deadline:
+                message = f"{self._order.name} did not end within {within_s:g} s"
+                raise ChildFailed(message)
         self.check()
         return _text(self._said)
+
+    def _ended(self, deadline: float | None, pause_s: float | None) -> bool:
+        """Wait until its end, the deadline, or for one pause."""
+        waits = [pause_s, None if deadline is None else max(0.0, deadline - time.monotonic())]
+        try:
+            if self._process:
+                self._process.wait(min((each for each in waits if each is not None), default=None))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _why(self) -> str:
         code = self._process.returncode if self._process else 0
@@ -174,11 +187,13 @@ def end_all(order: signal.Signals) -> None:
         each.signal(order)
 
 
-def run(order: Order, *, within_s: float | None = None) -> tuple[str, float]:
+def run(
+    order: Order, *, within_s: float | None = None, meanwhile: Callable[[], None] | None = None
+) -> tuple[str, float]:
     """Run it to its end: what it printed, and how long it took in ms. Raises ChildFailed."""
     started = time.monotonic()
     with Child(order) as child:
-        said = child.finish(within_s=within_s)
+        said = child.finish(within_s=within_s, meanwhile=meanwhile)
     return said, (time.monotonic() - started) * 1000
 
 

@@ -13,6 +13,7 @@ from orchestrator.adapters.child import Child, ChildFailed, Order, run
 from orchestrator.core.outcome import ConnectionLost, OrchestratorError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from orchestrator.adapters.postgres import Connection, Server
@@ -104,7 +105,9 @@ def dumping(*, tools: Installation, to: Path, way: Link, snapshot: str, jobs: in
     return Child(_order("pg_dump", command, tools, way))
 
 
-def restore(*, tools: Installation, dump: Path, way: Link, jobs: int, role: str | None = None) -> float:
+def restore(
+    *, tools: Installation, dump: Path, way: Link, jobs: int, role: str | None, meanwhile: Callable[[], None]
+) -> float:
     """Restore into the empty scratch database of `way`; the time in ms. Raises ChildFailed with one line.
 
     Owners, rights, tablespaces and replication belong to the dump's own server, not to its proof: everything belongs to
@@ -122,7 +125,7 @@ def restore(*, tools: Installation, dump: Path, way: Link, jobs: int, role: str 
     place = f"--dbname={way.environment['PGDATABASE']}"
     command = [str(tools.program("pg_restore")), *options, place, str(dump)]
     try:
-        return run(_order("pg_restore", command, tools, way))[1]
+        return run(_order("pg_restore", command, tools, way), meanwhile=meanwhile)[1]
     except ChildFailed as error:
         raise explained(error) from None
 

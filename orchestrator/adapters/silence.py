@@ -11,7 +11,16 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from orchestrator.adapters.interruption import within
 from orchestrator.adapters.postgres import Connection, logged_in, pid_of
+
+ANSWER_WITHIN_S = 8.0
+
+
+def still_there(connection: psycopg.Connection[Any]) -> None:
+    """Ask something small; raises psycopg.Error when nobody answers within 8 s. Keeps an idle way open, too."""
+    with within(connection, ANSWER_WITHIN_S):
+        connection.execute("select")
 
 
 @dataclass(slots=True, kw_only=True)
