@@ -304,7 +304,7 @@ def test_a_black_hole_while_reconnecting(desk: Desk, site: Site, at: At) -> None
 
     def swallow() -> None:
         site.proxy.cut()
-        site.proxy.swallow_next(3)
+        site.proxy.swallow_next(1)
 
     at(30, swallow)
     answer = desk.deploy()
