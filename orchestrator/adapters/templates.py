@@ -59,6 +59,7 @@ def _environment() -> SandboxedEnvironment:
         "literal": words.literal,
         "lock_sql": lock_sql,
         "moment": words.moment,
+        "shortened": words.shortened,
         "size": words.size,
         "source_hash": words.source_hash,
         "where": words.where,
