@@ -12,6 +12,8 @@ from dataclasses import asdict
 from typing import Final, Literal
 
 from orchestrator.adapters.charts import chart
+from orchestrator.adapters.key_picture import picture
+from orchestrator.adapters.lock_chart import lock_chart
 from orchestrator.adapters.templates import render
 from orchestrator.adapters.terminal import safety
 from orchestrator.core.answers import report_document
@@ -43,8 +45,12 @@ def report(
     samples: Samples,
     budget_ms: int,
     checklist: Sequence[CheckedPhase] = (),
+    reload: bool = False,
 ) -> str:
-    """The report of a run; `samples` are the orphan keys per relation that are kept on this machine."""
+    """The report of a run; `samples` are the orphan keys per relation that are kept on this machine.
+
+    A page that will be written again while the run goes on is to `reload` itself.
+    """
     if format == "json":
         more = {"lock_budget_ms": budget_ms, "checklist": checklist_document(checklist)}
         document = report_document(summary, samples) | more
@@ -62,7 +68,10 @@ def report(
         passes=[each for each in summary.findings if each.status == "pass"],
         samples=samples,
         budget_ms=budget_ms,
-        chart=chart(summary.steps),
+        chart=chart(summary.steps, summary.comparison),
+        locks=lock_chart(summary.statements, budget_ms),
+        picture=picture(summary.relations),
+        reload=reload,
         checklist=checklist,
     )
 

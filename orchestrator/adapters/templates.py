@@ -90,6 +90,7 @@ def _sandbox(loader: OwnFirst) -> Sandbox:
         "literal": words.literal,
         "lock_sql": lock_sql,
         "moment": words.moment,
+        "shortened": words.shortened,
         "size": words.size,
         "source_hash": words.source_hash,
         "where": words.where,

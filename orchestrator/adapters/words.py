@@ -89,3 +89,9 @@ def commands(text: str) -> list[tuple[bool, str]]:
 def source_hash(script: str) -> str:
     """What a Content-Security-Policy calls this inline script, so that no other runs."""
     return b64encode(sha256(script.encode()).digest()).decode()
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many letters: its beginning and its end, where a chart has no room for the whole."""
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
