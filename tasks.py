@@ -252,6 +252,14 @@ def approve(request, *, run=None, deny=False, plan=None, item=None, by=None, not
     return approving.approve(request, run=run, deny=deny, plan=plan, note=note)
 
 
+@command(test="send a test message and say what is missing", flush="deliver what earlier runs left over")
+def notify(request, *, test=False, flush=False):
+    """Try the Slack settings of an environment, or deliver what is waiting on this machine."""
+    from orchestrator.app import notifying
+
+    return notifying.notify(request, test=test, flush=flush)
+
+
 @command(reason="why this database is this environment now", yes=CONFIRMED)
 def adopt(request, *, reason=None, yes=False):
     """A refreshed copy becomes this environment: new marker, the runs that came along are closed."""

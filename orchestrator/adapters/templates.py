@@ -87,6 +87,7 @@ def _sandbox(loader: OwnFirst) -> Sandbox:
         "fate_word": words.fate_word,
         "fenced": words.fenced,
         "grouped": words.grouped,
+        "line": words.line,
         "literal": words.literal,
         "lock_sql": lock_sql,
         "moment": words.moment,

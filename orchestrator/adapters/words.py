@@ -68,6 +68,11 @@ def literal(text: object) -> str:
     return re.sub(r"^([#+=-])|^(\d+)([.)])(?=\s|$)", r"\2\\\1\3", line)
 
 
+def line(text: object) -> str:
+    """Text for one line of a message: line breaks within a name or a note make no lines of their own."""
+    return " ".join(str(text).split("\n")).replace("\r", " ")
+
+
 def fenced(text: str, language: str = "") -> str:
     """A code block of Markdown, with a fence longer than any in the text."""
     longest = max(map(len, re.findall(r"`+", text)), default=0)

@@ -22,6 +22,7 @@ from orchestrator.app.on_copy import OnCopy
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.app.site import Site
+from orchestrator.app.telling import telling
 from orchestrator.app.writes_on_copy import Load, WritesOnCopy
 from orchestrator.core.answers import evidence_document
 from orchestrator.core.catalog import Catalog, TableName
@@ -86,7 +87,7 @@ def rehearse(
         confirmed(site, yes=yes, confirm=confirm)
         key = signing_key(site.environment)
         other = _other(request, like, stack)
-        with at_work(site) as work:
+        with telling(site) as attach, at_work(site, attach) as work:
             clear_deserted(work)
             refuse_open_run(site, work.connection)
             clear_scratch(work)

@@ -19,6 +19,7 @@ from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.app.runs import carry_out
 from orchestrator.app.site import Site
+from orchestrator.app.telling import telling
 from orchestrator.app.walking_back import walk
 from orchestrator.app.work import work_of
 from orchestrator.core.approval import person_of
@@ -42,7 +43,7 @@ def resume(request: Request, *, abandon: str | None, yes: bool, confirm: Callabl
         site = site.taking_up(run)
         if abandon is None:
             confirmed(site, yes=yes, confirm=confirm)
-        with at_work(site) as work:
+        with telling(site) as attach, at_work(site, attach) as work:
             if abandon is not None:
                 return _abandon(work, run, abandon)
             _same_runbook(site, run)

@@ -18,6 +18,7 @@ from orchestrator.app.gating import gates_of
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.app.site import Site
+from orchestrator.app.telling import telling
 from orchestrator.app.walking_back import walk_own
 from orchestrator.core.outcome import (
     Refused,
@@ -39,7 +40,7 @@ def deploy(request: Request, *, yes: bool, until: str | None, confirm: Callable[
         if request.dry_run:
             return _dry_run(site, steps[: steps.index(until) + 1] if until else steps, stack)
         confirmed(site, yes=yes, confirm=confirm)
-        with at_work(site) as work:
+        with telling(site) as attach, at_work(site, attach) as work:
             clear_deserted(work)
             refuse_open_run(site, work.connection)
             journal = work.new_journal()

@@ -15,6 +15,7 @@ from orchestrator.app.dispatching import dispatcher_of
 from orchestrator.app.finishing import finish
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
+from orchestrator.app.telling import telling
 from orchestrator.app.work import Work, find_work
 from orchestrator.core.journal import (
     NotificationQueued,
@@ -52,7 +53,7 @@ def rollback(request: Request, *, run: str | None, yes: bool, confirm: Callable[
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=False)
         confirmed(site, yes=yes, confirm=confirm)
-        with at_work(site) as work:
+        with telling(site) as attach, at_work(site, attach) as work:
             clear_deserted(work)
             found = find_work(work.connection, run, site.environment.name)
             refuse_open_run(site, work.connection, but=found.run.id)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from orchestrator.core.identity import Identity
 from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden, TimesPredicted
+from orchestrator.core.journal.messages import DeliveryGivenUp, MessageDelivered
 from orchestrator.core.journal.runs import (
     ConnectionRestored,
     HoldAsked,
@@ -79,6 +80,8 @@ Event = (
     | GatesOverridden
     | AnswerHeard
     | NotificationQueued
+    | MessageDelivered
+    | DeliveryGivenUp
     | RunFinished
 )
 
@@ -98,6 +101,7 @@ __all__ = [
     "BlockerTerminated",
     "CatalogRecorded",
     "ConnectionRestored",
+    "DeliveryGivenUp",
     "Event",
     "EvidenceRecorded",
     "FindingsRecorded",
@@ -108,6 +112,7 @@ __all__ = [
     "LedgerOpened",
     "LedgerRewound",
     "LockAttemptFailed",
+    "MessageDelivered",
     "NotificationQueued",
     "OrphansCounted",
     "PerformanceMeasured",
