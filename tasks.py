@@ -365,7 +365,7 @@ def history(request):
     return reading.runs(request, latest_only=False)
 
 
-@command(run="the run; by default the last one", format="html, md or json")
+@command(run="the run; by default the last one", format="html, md, json or junit")
 def report(request, *, run=None, format="html"):
     """Render the report of a run from its journal."""
     from orchestrator.app import reading

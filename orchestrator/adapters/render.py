@@ -1,4 +1,4 @@
-"""Words from templates: the report of a run in three forms, and the plan as a script.
+"""Words from templates: the report of a run in four forms, and the plan as a script.
 
 Templates get a Summary or a Plan and add no number of their own. Names come from databases and are shown
 literally.
@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Final, Literal
 
 from orchestrator.adapters.charts import chart
+from orchestrator.adapters.junit import junit
 from orchestrator.adapters.key_picture import picture
 from orchestrator.adapters.lock_chart import lock_chart
 from orchestrator.adapters.templates import render
@@ -41,7 +42,7 @@ ATTENTION: Final = ("failed", "missing", "added", "present", "deferred")
 def report(
     summary: Summary,
     *,
-    format: Literal["html", "md", "json"],  # noqa: A002  the flag's own name
+    format: Literal["html", "md", "json", "junit"],  # noqa: A002  the flag's own name
     samples: Samples,
     budget_ms: int,
     checklist: Sequence[CheckedPhase] = (),
@@ -56,6 +57,8 @@ def report(
         document = report_document(summary, samples) | more
         document |= {"comparison": [asdict(each) for each in summary.comparison]}
         return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    if format == "junit":
+        return junit(summary)
     return render(
         f"report.{format}.j2",
         summary=summary,

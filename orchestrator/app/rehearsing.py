@@ -18,6 +18,7 @@ from orchestrator.app.beginning import begin, confirmed, refuse_open_run
 from orchestrator.app.copy_steps import taken
 from orchestrator.app.deserted import REPEATED, clear_deserted, clear_scratch
 from orchestrator.app.finishing import finish
+from orchestrator.app.live import follow
 from orchestrator.app.on_copy import OnCopy
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
@@ -91,7 +92,7 @@ def rehearse(
             clear_deserted(work)
             refuse_open_run(site, work.connection)
             clear_scratch(work)
-            journal = work.new_journal()
+            journal = follow(site, work.new_journal())
             begin(site, journal, work.connection, task="rehearse", steps=STEPS, like=like)
             return _told(site, journal, key, _rehearsed(work, journal, other, load))
 

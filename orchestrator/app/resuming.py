@@ -15,6 +15,7 @@ from orchestrator.adapters.runs import all_runs
 from orchestrator.app.answer import Answer
 from orchestrator.app.at_work import AtWork, at_work, complete_copy
 from orchestrator.app.beginning import confirmed
+from orchestrator.app.live import follow
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.app.runs import carry_out
@@ -48,7 +49,7 @@ def resume(request: Request, *, abandon: str | None, yes: bool, confirm: Callabl
                 return _abandon(work, run, abandon)
             _same_runbook(site, run)
             _same_target(work, run)
-            journal = work.take_up()
+            journal = follow(site, work.take_up())
             _tell(work, journal)
             return _go_on(work, journal, stack)
 
