@@ -111,7 +111,9 @@ def _interrupt(*_: object) -> None:
 
 
 def _fail(message: str, code: int, *, json: bool) -> None:
-    line = " ".join(message.split())
+    from orchestrator.app import redacted
+
+    line = redacted(" ".join(message.split()))
     print(f"error: {line}", file=sys.stderr)
     if json:
         states = {1: "failed", 2: "refused", 3: "held"}
