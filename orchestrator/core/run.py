@@ -31,6 +31,7 @@ from orchestrator.core.journal import (
     RunFinished,
     RunResumed,
     RunStarted,
+    SchemaDescribed,
     StatementDone,
     StatementFailed,
     StatementIntended,
@@ -83,6 +84,7 @@ class Run:
     backup: BackupProved | None = None
     performance: PerformanceMeasured | None = None
     evidence: Evidence | None = None
+    schema: SchemaDescribed | None = None
     lock_failures: list[LockAttemptFailed] = field(default_factory=list)
     postponed: list[StatementPostponed] = field(default_factory=list)
     terminated: list[BlockerTerminated] = field(default_factory=list)
@@ -217,6 +219,8 @@ class Run:
         match event:
             case PerformanceMeasured():
                 self.performance = event
+            case SchemaDescribed():
+                self.schema = event
             case _:
                 return
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from orchestrator.core.identity import Identity
+from orchestrator.core.journal.documents import SchemaDescribed
 from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden, TimesPredicted
 from orchestrator.core.journal.runs import (
     ConnectionRestored,
@@ -80,6 +81,7 @@ Event = (
     | AnswerHeard
     | NotificationQueued
     | RunFinished
+    | SchemaDescribed
 )
 
 
@@ -115,6 +117,7 @@ __all__ = [
     "RunFinished",
     "RunResumed",
     "RunStarted",
+    "SchemaDescribed",
     "StatementDone",
     "StatementFailed",
     "StatementIntended",
