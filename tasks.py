@@ -375,6 +375,14 @@ def report(request, *, run=None, format="html"):
     return reading.show_report(request, run=run, form=format)
 
 
+@command(out="the folder for the documents")
+def docs(request, *, out=None):
+    """Record what the catalog has, and write the document set from the journals."""
+    from orchestrator.app import documenting
+
+    return documenting.docs(request, out=out)
+
+
 @command(rows="rows in the largest table")
 def seed(request, *, rows="10000"):
     """Apply the runbook's migrations and fill its tables; never on production."""

@@ -32,6 +32,7 @@ from orchestrator.core.journal import (
     RunFinished,
     RunResumed,
     RunStarted,
+    SchemaDescribed,
     StatementDone,
     StatementFailed,
     StatementIntended,
@@ -84,6 +85,7 @@ class Run:
     backup: BackupProved | None = None
     performance: PerformanceMeasured | None = None
     evidence: Evidence | None = None
+    schema: SchemaDescribed | None = None
     lock_failures: list[LockAttemptFailed] = field(default_factory=list)
     postponed: list[StatementPostponed] = field(default_factory=list)
     terminated: list[BlockerTerminated] = field(default_factory=list)
@@ -219,6 +221,8 @@ class Run:
         match event:
             case PerformanceMeasured():
                 self.performance = event
+            case SchemaDescribed():
+                self.schema = event
             case _:
                 return
 

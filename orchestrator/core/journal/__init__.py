@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from orchestrator.core.identity import Identity
+from orchestrator.core.journal.documents import SchemaDescribed
 from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden, TimesPredicted
 from orchestrator.core.journal.messages import DeliveryGivenUp, MessageDelivered
 from orchestrator.core.journal.runs import (
@@ -83,6 +84,7 @@ Event = (
     | MessageDelivered
     | DeliveryGivenUp
     | RunFinished
+    | SchemaDescribed
 )
 
 
@@ -120,6 +122,7 @@ __all__ = [
     "RunFinished",
     "RunResumed",
     "RunStarted",
+    "SchemaDescribed",
     "StatementDone",
     "StatementFailed",
     "StatementIntended",
