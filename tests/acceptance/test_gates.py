@@ -8,11 +8,13 @@ from datetime import timedelta
 import pytest
 
 from orchestrator.adapters import points
+from orchestrator.adapters.evidence import signing_key, write_evidence
 from orchestrator.app.answer import Answer
 from orchestrator.core.outcome import Refused
 from tests import servers
 from tests.acceptance.desk import Desk, execute, finding, keys, states, value
 from tests.acceptance.production import NOW, WINDOW, Shop
+from tests.adapters.test_evidence import environment, run_of, write_pair
 from tests.conftest import ClusterUrl
 
 
@@ -333,6 +335,24 @@ def test_an_evidence_file_that_proves_nothing(ready: Shop) -> None:
     file.write_text("{}", encoding="utf-8")
     answer = ready.deploy(evidence=str(file))
     closed(ready, answer, "rehearsal", remedy="leave --evidence out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [({"runbook": "till"}, "runbook till, and this is shop"), ({"environment": "lab"}, "evidence of lab")],
+)
+def test_signed_evidence_of_something_else(shop: Shop, changes: dict[str, object], word: str) -> None:
+    """The same keys may be another runbook's or have been tried elsewhere: good and signed, and nothing to go by."""
+    shop.decide()
+    private, _ = write_pair(shop.desk.folder)
+    shop.policy(f'[evidence]\nkey = {{ file = "{private}" }}')
+    strange, evidence, file = shop.evidence(**changes), shop.evidence(), shop.desk.folder / "evidence.json"
+    signer = signing_key(environment(private))
+    shop.stage()
+    write_evidence(file, run_of(strange), signer)
+    closed(shop, shop.deploy(evidence=str(file)), "rehearsal", word, remedy="leave --evidence out")
+    write_evidence(file, run_of(evidence), signer)
+    assert shop.deploy(evidence=str(file)).exit_code == 0
 
 
 def test_no_evidence_from(ready: Shop) -> None:
