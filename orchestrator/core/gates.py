@@ -118,6 +118,14 @@ def no_source(facts: Facts) -> Judged:
     return Judged(status="unknown", observed="the inventory names no environment.evidence_from", remedy=remedy)
 
 
+def unread(facts: Facts, observed: str) -> Judged:
+    """What is said where the environment of the evidence was not looked at: nobody named it, or it does not answer."""
+    there = facts.rehearsed.environment if facts.rehearsed else "staging"
+    named = facts.environment.environment.evidence_from is not None
+    unnamed = f'set evidence_from = "{there}" under [environment] in {facts.environment.name}.toml'
+    return Judged(status="unknown", observed=observed, remedy=f"make {there} reachable from here" if named else unnamed)
+
+
 def judge_identity(facts: Facts) -> Judged:
     """Law 8: production is not staging."""
     rehearsed = facts.rehearsed
@@ -134,8 +142,7 @@ def judge_identity(facts: Facts) -> Judged:
     theirs = evidence.target.system_identifier if evidence else ""
     if theirs and facts.here.system_identifier and theirs != facts.here.system_identifier:
         return is_open(f"{there} has another system identifier, says its evidence")
-    text = f"{there} could not be compared: {rehearsed.problem}"
-    return Judged(status="unknown", observed=text, remedy=f"make {there} reachable from here")
+    return unread(facts, f"{there} could not be compared: {rehearsed.problem}")
 
 
 def judge_standby(facts: Facts) -> Judged:

@@ -355,6 +355,16 @@ def test_signed_evidence_of_something_else(shop: Shop, changes: dict[str, object
     assert shop.deploy(evidence=str(file)).exit_code == 0
 
 
+def test_a_file_whose_source_is_not_named(shop: Shop) -> None:
+    """Nobody can be reached who has no name: what is missing is the name."""
+    private, _ = write_pair(shop.desk.folder)
+    shop.policy(f'[evidence]\nkey = {{ file = "{private}" }}', head="")
+    file = shop.desk.folder / "evidence.json"
+    write_evidence(file, run_of(shop.evidence()), signing_key(environment(private)))
+    answer = shop.deploy(evidence=str(file))
+    closed(shop, answer, "staging_run", "names no environment.evidence_from", remedy='set evidence_from = "staging"')
+
+
 def test_no_evidence_from(ready: Shop) -> None:
     """A production environment that names nobody has no evidence."""
     ready.policy("", head="")
