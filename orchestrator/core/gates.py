@@ -16,6 +16,9 @@ from orchestrator.core.timeline import Road
 SHOWN = 5
 """How many differences of a catalog a finding names."""
 
+OVERRIDE = "; or invoke "
+"""Between what resolves a gate and the command that passes it on purpose."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
@@ -65,9 +68,8 @@ class Gate:
         if not self.overridable:
             return remedy
         narrowed = facts.narrowed if facts.task == "deploy" else ""
-        return (
-            f'{remedy}; or invoke {facts.task} {facts.options}{narrowed} --override {self.name} --override-reason "why"'
-        )
+        command = f"{facts.task} {facts.options}{narrowed}"
+        return f'{remedy}{OVERRIDE}{command} --override {self.name} --override-reason "why"'
 
 
 def is_open(observed: str) -> Judged:

@@ -115,6 +115,10 @@ def test_no_staging_run(shop: Shop) -> None:
     answer = shop.deploy()
     closed(shop, answer, "staging_run", "no GO run of staging", remedy="invoke deploy --env staging")
     assert only(answer) == {"staging_run"}
+    resolve, again = answer.document["next_steps"]
+    assert resolve.startswith("invoke deploy --env staging ")
+    assert "--override" not in resolve
+    assert again.startswith("invoke deploy --env prod ")
 
 
 def test_a_staging_run_that_was_walked_back_does_not_count(ready: Shop) -> None:
@@ -321,6 +325,13 @@ def test_a_narrower_run_is_another_plan(ready: Shop) -> None:
     answer = ready.deploy(only=("notes",))
     closed(ready, answer, "rehearsal", "another plan", remedy="invoke rehearse --env staging --like prod --only notes")
     assert only(answer) == {"rehearsal", "staging_run"}
+
+
+def test_the_next_command_is_as_narrow_as_the_refused_one(ready: Shop) -> None:
+    """What is typed again is the same deployment, and not a wider one."""
+    answer = ready.deploy(only=("notes",))
+    assert answer.exit_code == 2
+    assert answer.document["next_steps"][-1].endswith(" --only notes")
 
 
 def test_evidence_from_a_file_that_is_not_there(desk: Desk) -> None:
