@@ -284,8 +284,8 @@ def test_killed_between_message_and_record_it_goes_on_in_the_same_message(
     assert slack.tops() == [head]
 
 
-def test_a_held_run_calls_somebody_and_goes_on_in_its_thread(desk: Desk, told: str, slack: SlackServer) -> None:
-    """A changed message notifies nobody: the alert does, with a link to it. Resumed, the run has one message still."""
+def held(desk: Desk) -> None:
+    """A deployment that somebody asked to hold after its first statement."""
     asked: list[str] = []
 
     def hold(point: str) -> None:
@@ -295,10 +295,14 @@ def test_a_held_run_calls_somebody_and_goes_on_in_its_thread(desk: Desk, told: s
 
     points.visit(hold)
     try:
-        answer = deploy(desk)
+        assert deploy(desk).document["state"] == "held"
     finally:
         points.visit(lambda _: None)
-    assert answer.document["state"] == "held"
+
+
+def test_a_held_run_calls_somebody_and_goes_on_in_its_thread(desk: Desk, told: str, slack: SlackServer) -> None:
+    """A changed message notifies nobody: the alert does, with a link to it. Resumed, the run has one message still."""
+    held(desk)
     head, alert = slack.tops()
     assert "<!here>" in json.dumps(alert["blocks"])
     assert f"p{head['ts'].replace('.', '')}" in json.dumps(alert["blocks"])
@@ -306,6 +310,16 @@ def test_a_held_run_calls_somebody_and_goes_on_in_its_thread(desk: Desk, told: s
     assert resume(desk).document["state"] == "done"
     assert slack.tops() == [head, alert]
     assert words(head).startswith("GO: deploy custom on staging")
+    in_order(slack)
+
+
+def test_a_run_that_is_closed_by_hand_says_so(desk: Desk, told: str, slack: SlackServer) -> None:
+    """Its message must not say for ever that it can go on."""
+    held(desk)
+    desk.resume(runbook=runbook(desk), abandon="not today")
+    head, _ = slack.tops()
+    assert words(head).split("\n")[1].startswith("Abandoned")
+    assert "not today" in words([each for each in slack.thread(head["ts"]) if each["blocks"]][-1])
     in_order(slack)
 
 
