@@ -1,4 +1,4 @@
-"""The runs that the documents tell of: the newest rehearsal, and the newest deployment of each environment."""
+"""The runs that the documents tell of: the newest rehearsal, and the newest deployments of each environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from orchestrator.core.run import Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownRuns:
-    """The newest of each kind; a deployment comes with the rollback that came after it, if one did."""
+    """The newest rehearsal; of each environment the newest deployment that was not refused, and a newer one that was.
+
+    A deployment comes with the rollback that took away something after it, if one did.
+    """
 
     rehearsal: Run | None
     deployments: tuple[tuple[Run, Run | None], ...]
@@ -33,14 +36,16 @@ def known_runs(site: Site, connection: Connection) -> KnownRuns:
         light = _light(site, readers)
         wanted = {each.id: each for each in light if each.started and not each.started.dry_run}
         rehearsals = [each for each in wanted.values() if _task(each) == "rehearse"]
-        newest = {_environment(each): each for each in wanted.values() if _task(each) == "deploy"}
+        deployments = [each for each in wanted.values() if _task(each) == "deploy"]
+        carried = {_environment(each): each for each in deployments if not _refused(each)}
+        refused = {_environment(each): each for each in deployments if _refused(each)}
         backs = {_environment(each): each for each in wanted.values() if _took_back(each)}
-        pairs = [(run, backs.get(name)) for name, run in newest.items()]
+        pairs: list[tuple[Run, Run | None]] = [(run, _after(run, backs.get(name))) for name, run in carried.items()]
+        pairs += [(run, None) for name, run in refused.items() if name not in carried or run.id > carried[name].id]
         return KnownRuns(
             rehearsal=_whole(site, rehearsals[-1], readers) if rehearsals else None,
             deployments=tuple(
-                (_whole(site, run, readers), _whole(site, back, readers) if back and back.id > run.id else None)
-                for run, back in pairs
+                (_whole(site, run, readers), _whole(site, back, readers) if back else None) for run, back in pairs
             ),
         )
 
@@ -107,3 +112,11 @@ def _environment(run: Run) -> str:
 
 def _took_back(run: Run) -> bool:
     return _task(run) == "rollback" and bool(run.undone)
+
+
+def _refused(run: Run) -> bool:
+    return run.finished is not None and run.finished.state == "refused"
+
+
+def _after(run: Run, back: Run | None) -> Run | None:
+    return back if back and back.id > run.id else None

@@ -129,7 +129,7 @@ GUIDES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """The newest deployment of an environment, and the newer rollback of it, if there is one."""
+    """A deployment, and the newer rollback of it, if there is one."""
 
     summary: Summary
     rollback: Summary | None = None
@@ -260,17 +260,24 @@ class DocumentSet:
 
     @property
     def staging(self) -> tuple[Deployment, ...]:
-        """The newest deployment of each environment that is not production."""
+        """The deployments of environments that are not production."""
         return tuple(each for each in self.deployments if not each.production)
 
     @property
     def production(self) -> tuple[Deployment, ...]:
-        """The newest deployment of each production environment."""
+        """The deployments of production."""
         return tuple(each for each in self.deployments if each.production)
 
+    @property
+    def applies(self) -> bool:
+        """Whether the road that was decided for adds the keys; so it is where nothing is decided."""
+        return self.road is None or any(item.step == "apply" for phase in self.road.phases for item in phase.items)
+
     def orphans(self, relation: str) -> int | None:
-        """Orphans in rows as the newest deployment that counted them saw; None where nobody did."""
-        rows = (row for each in self.deployments for row in each.summary.relations if row.id == relation)
+        """Orphans in rows as they were last counted in the snapshot's environment; None where nobody did."""
+        told = [each.summary for each in reversed(self.deployments)] + ([self.rehearsal] if self.rehearsal else [])
+        here = (each for each in told if each.environment == self.snapshot.environment)
+        rows = (row for each in here for row in each.relations if row.id == relation)
         return next((row.orphans for row in rows if row.orphans is not None), None)
 
 
@@ -302,7 +309,7 @@ def document_set(
         plan=snapshot.plan,
         schema=snapshot.schema,
         rehearsal=summarize(rehearsal) if rehearsal else None,
-        deployments=tuple(sorted(told, key=lambda each: (each.production, each.summary.environment))),
+        deployments=tuple(sorted(told, key=lambda each: (each.production, each.summary.environment, each.summary.run))),
         phases=tuple(phases),
         unread=tuple(unread),
         where=where,

@@ -57,10 +57,11 @@ class Story:
     b: Told = field(init=False)
     a: Told = field(init=False)
     deployed: Told = field(init=False)
+    production: Told = field(init=False)
 
-    def docs(self, out: str) -> Told:
+    def docs(self, out: str, env: str = "staging") -> Told:
         """`invoke docs --json`."""
-        words = ("docs", "--env", "staging", "--runbook", str(self.runbook), "--json", "--out")
+        words = ("docs", "--env", env, "--runbook", str(self.runbook), "--json", "--out")
         said = self.desk.typed(*words, str(self.desk.folder / out))
         assert said.returncode == 0, said.stderr
         return Told(folder=self.desk.folder / out, answer=json.loads(said.stdout))
@@ -76,7 +77,7 @@ def story(
     cluster_url: ClusterUrl, master_template: ClusterUrl, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Story]:
     """Told once for all tests of this file."""
-    url = servers.fresh_database(cluster_url(16), master_template(16))
+    url, other = (servers.fresh_database(cluster_url(16), master_template(16)) for _ in range(2))
     folder = tmp_path_factory.mktemp("documents")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -90,10 +91,15 @@ def story(
         assert (fingerprint(url), has_ledger(url)) == (before, False)
         told.decide("A", "{{ 7*7 }} *keys* are cheap")
         told.a = told.docs("four")
-        desk.deploy(runbook=str(told.runbook))
+        deployed = desk.deploy(runbook=str(told.runbook))
         told.deployed = told.docs("four")
+        desk.environment("prod", other, kind="production", head='evidence_from = "staging"', backup="")
+        # From here on only the ledger of staging knows of its deployment.
+        shutil.rmtree(desk.runs / deployed.document["run"])
+        told.production = told.docs("five", "prod")
         yield told
-    servers.drop_database(url)
+    for each in (url, other):
+        servers.drop_database(each)
 
 
 def test_seven_documents_but_nine_under_option_b(story: Story) -> None:
@@ -113,6 +119,17 @@ def test_all_say_the_same_numbers(story: Story) -> None:
     """Those of the contract, in each document that is there."""
     assert story.undecided.counts == story.b.counts == story.a.counts == {(PROMISED, 1, PROMISED - 1, 0, DEFERRED)}
     assert story.deployed.counts == {(PROMISED, PROMISED, 0, 0, DEFERRED)}
+
+
+def test_production_tells_what_staging_did(story: Story) -> None:
+    """Its own counts, and the deployment that stands in the ledger of the environment that evidence comes from."""
+    assert story.production.counts == {(PROMISED, 1, PROMISED - 1, 0, DEFERRED)}
+    start = story.production.texts["START_HERE.md"]
+    assert f"staging: done, verdict GO; {PROMISED} of {PROMISED} promised relations stood" in start
+    assert "- done: Write the foreign-key migration and try it in staging (run " in start
+    report = story.production.texts["STAGING_DEPLOYMENT_FINAL_REPORT.md"]
+    assert len(re.findall(r"^\| public\..+ \| added \|", report, re.MULTILINE)) == PROMISED - 1
+    assert "## Relations on prod" in report
 
 
 def test_the_schema_is_counted(story: Story) -> None:
