@@ -15,9 +15,10 @@ from orchestrator.adapters.runbooks import SuiteCheck
 from orchestrator.adapters.templates import render
 from orchestrator.core.catalog import Catalog, Table
 from orchestrator.core.contract import Contract, Relation
-from orchestrator.core.documents import PAGES, WORDS_A_MINUTE, DocumentSet, Page, minutes, word_count
+from orchestrator.core.documents import DocumentSet
 from orchestrator.core.journal.documents import SchemaDescribed, TableDescribed
 from orchestrator.core.outcome import Refused
+from orchestrator.core.pages import PAGES, WORDS_A_MINUTE, Page, minutes, word_count
 from orchestrator.core.performance import ACCEPTED_MS, ROLL_BACK_MS
 from orchestrator.core.plan import Plan
 

@@ -14,9 +14,9 @@ from markdown_it import MarkdownIt
 
 from orchestrator.adapters.document_set import MARK
 from orchestrator.adapters.runbooks import load_contract
-from orchestrator.core.documents import PAGES, minutes, word_count
+from orchestrator.core.pages import PAGES, minutes, word_count
 from tests import servers
-from tests.acceptance.desk import MASTER, Desk, fingerprint, has_ledger
+from tests.acceptance.desk import MASTER, Desk, execute, fingerprint, has_ledger
 from tests.conftest import ClusterUrl
 
 CONTRACT = load_contract(MASTER / "foreign_keys.toml")
@@ -150,6 +150,14 @@ def test_the_same_records_give_the_same_bytes(story: Story) -> None:
     assert story.again.answer["run"] != story.undecided.answer["run"]
 
 
+def test_the_pages_are_tidy(story: Story) -> None:
+    """No two blank lines in a row, no blank at the end of a line outside of a cell."""
+    for told in (story.undecided, story.b, story.deployed, story.production):
+        for name, text in told.texts.items():
+            assert "\n\n\n" not in text, name
+            assert re.search(r"[^|] +\n", text) is None, name
+
+
 def test_every_link_leads_to_a_document(story: Story) -> None:
     """Under every option, and from the start page to all of them."""
     for told in (story.undecided, story.b, story.deployed):
@@ -215,6 +223,23 @@ def test_documents_of_another_decision_are_taken_away(story: Story) -> None:
     assert {each.name for each in folder.iterdir()} == {*story.a.texts, "notes.txt"}
     assert said.stdout.count("taken away, it belongs to another decision") == len(B_ONLY)
     assert "1 other files in" in said.stdout
+
+
+def test_a_runbook_without_a_decision_has_seven_documents(story: Story) -> None:
+    """A contract alone, of which one table is no more and a name means something to Markdown."""
+    execute(story.url, 'CREATE TABLE "a|*b*" (id bigint PRIMARY KEY, parent bigint)')
+    line = '[[foreign_key]]\ntable = "{}"\ncolumns = ["parent"]\nreferences = {{ table = "a|*b*", columns = ["id"] }}\n'
+    bare = story.desk.runbook(line.format("a|*b*") + line.format("gone"), name="bare")
+    out = story.desk.folder / "bare-docs"
+    said = story.desk.typed("docs", "--env", "staging", "--runbook", bare, "--out", str(out))
+    assert said.returncode == 0, said.stderr
+    told = {each.name: each.read_text("utf-8") for each in out.iterdir()}
+    assert set(told) == {page.file for page in PAGES} - B_ONLY
+    assert all("promises 2 relations: 0 present, 1 missing, 1 failed. 0 more" in each for each in told.values())
+    assert "7 documents." in told["START_HERE.md"]
+    assert "No decision is asked" in told["FK_STRATEGY_ANALYSIS.md"]
+    assert "Table public.gone does not exist." in told["STAGING_DEPLOYMENT_FINAL_REPORT.md"]
+    assert r"public.a\|\*b\*(parent)" in told["STAGING_DEPLOYMENT_FINAL_REPORT.md"]
 
 
 @pytest.mark.parametrize("case", ["none", "a file", "not ours"])

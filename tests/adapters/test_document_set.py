@@ -14,10 +14,11 @@ from markdown_it import MarkdownIt
 from orchestrator.adapters.document_set import DocumentFolder, documents, existence_query
 from orchestrator.core.contract import Contract
 from orchestrator.core.decision import Decision
-from orchestrator.core.documents import PAGES, DocumentSet, document_set, same_state
+from orchestrator.core.documents import DocumentSet, document_set, same_state
 from orchestrator.core.journal import Event, PlanRecorded, RunFinished
 from orchestrator.core.journal.documents import SchemaDescribed, TableDescribed
 from orchestrator.core.outcome import Refused
+from orchestrator.core.pages import PAGES
 from orchestrator.core.plan import Plan
 from orchestrator.core.run import Run, fold
 from orchestrator.core.timeline import Item, Option, Phase, Road, Runbook
