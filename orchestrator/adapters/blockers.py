@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import cast
+from typing import Any, cast
 
 from orchestrator.adapters.postgres import Connection, statement
+from orchestrator.adapters.redaction import redacted, without_url_passwords
 from orchestrator.core.catalog import TableName
 from orchestrator.core.holders import Holder
 from orchestrator.core.locks import CONFLICTS, Mode
@@ -15,6 +16,14 @@ MODES: Mapping[str, Mode] = {f"{mode.title().replace(' ', '')}Lock": mode for mo
 
 
 SEEN = ("pid", "role", "application", "state", "backend", "age_ms", "query", "transaction")
+
+
+def _seen(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a session. It may call itself by the URL that it connected to, password and all."""
+    found = {name: row[name] for name in SEEN}
+    found["application"] = without_url_passwords(found["application"] or "")
+    found["query"] = redacted(found["query"] or "")
+    return found
 
 
 def oids(connection: Connection, tables: Iterable[TableName]) -> dict[TableName, int]:
@@ -42,7 +51,7 @@ def holders(
         Holder(
             table=TableName(schema=row["schema"], name=row["name"]),
             mode=MODES[row["mode"]],
-            **{name: row[name] for name in SEEN},
+            **_seen(row),
         )
         for row in rows
     )
@@ -63,7 +72,7 @@ def waited_for(connection: Connection, pid: int, ours: Collection[int]) -> Holde
         return None
     # Which table it is about does not matter here.
     nowhere = TableName(schema="", name="")
-    return Holder(table=nowhere, mode="ACCESS SHARE", **{name: row[name] for name in SEEN})
+    return Holder(table=nowhere, mode="ACCESS SHARE", **_seen(row))
 
 
 def waiters(

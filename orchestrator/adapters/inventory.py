@@ -12,6 +12,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from orchestrator.adapters.documents import nearest, parse, read_toml
+from orchestrator.adapters.redaction import hidden
 from orchestrator.core.inventory import Database, Environment, Secret, Source
 from orchestrator.core.outcome import BadDocument, Refused
 
@@ -58,7 +59,14 @@ def _claims(path: Path, name: str) -> bool:
 
 
 def resolve(source: str | Source, *, place: str) -> Secret:
-    """The value behind a source. Raises Refused when it is not there; never falls back to anything else."""
+    """The value behind a source. Raises Refused when it is not there; never falls back to anything else.
+
+    From then on no line of log or screen shows it.
+    """
+    return hidden(_resolved(source, place))
+
+
+def _resolved(source: str | Source, place: str) -> Secret:
     if isinstance(source, str):
         return Secret(source)
     if source.env is not None:

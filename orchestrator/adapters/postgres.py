@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from orchestrator.adapters.interruption import Interruption, within
+from orchestrator.adapters.redaction import hide, redacted
 from orchestrator.core.inventory import Secret
 from orchestrator.core.outcome import CannotConnect, ConnectionLost, OrchestratorError, Refused
 
@@ -122,6 +123,7 @@ class Server:
             )
         except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
             raise CannotConnect(self._explain(error)) from None
+        hide(connection.info.password)
         # A way can die between the handshake and the first question; the driver's own limit ends with the handshake.
         with within(connection, CONNECT_TIMEOUT_S):
             self._settle(connection, reading=reading)
@@ -256,7 +258,11 @@ def _escaped(value: str) -> str:
 
 
 def plain_line(error: Exception) -> str:
-    """The last thing libpq or the server said, on one line and without its severity word."""
+    """The last thing libpq or the server said, on one line, without its severity word and without a secret in use."""
+    return redacted(_last_line(error))
+
+
+def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         return " ".join(error.diag.message_primary.split())

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 
 from orchestrator.adapters.identity import Others
 from orchestrator.adapters.pooler import pooled
 from orchestrator.adapters.postgres import Connection, Server, is_lost, plain_line, plainly, statement
+from orchestrator.adapters.redaction import without_url_passwords
 from orchestrator.core.checks import Answer, Row
 from orchestrator.core.contract import Contract
 from orchestrator.core.inventory import Backup
@@ -58,7 +59,8 @@ class Probes:
         try:
             if probe in special:
                 return Answer(rows=tuple(special[probe](connection)))
-            return Answer(rows=tuple(connection.execute(statement(f"probes/{probe}"), self._oids).fetchall()))
+            found = connection.execute(statement(f"probes/{probe}"), self._oids)
+            return Answer(rows=tuple(_plain(row) for row in found))
         except psycopg.Error as error:
             if is_lost(error):
                 self._connection = None
@@ -130,6 +132,11 @@ class Probes:
             return {"problem": f"{self.backup.directory} cannot be looked into ({why})", "text": ""}
         text = f"{usage.free // 2**20} MiB free in {self.backup.directory}, database {size // 2**20} MiB"
         return {"problem": None if usage.free > size else f"not enough room: {text}", "text": text}
+
+
+def _plain(row: Mapping[str, Any]) -> Row:
+    """A row of the server's without the password of a URL: another session may call itself by its own."""
+    return {key: without_url_passwords(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
 def _loopback(host: str) -> bool:

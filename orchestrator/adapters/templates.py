@@ -1,17 +1,18 @@
-"""Templates of the folder `templates/`: strict, sandboxed, and escaped where they make a page."""
+"""Templates of the folder `templates/` and the user's own: strict, sandboxed, and escaped where they make a page."""
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Final
+from weakref import WeakKeyDictionary
 
-from jinja2 import FileSystemLoader, StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2 import StrictUndefined
 
 from orchestrator.adapters import words
 from orchestrator.adapters.charts import share
 from orchestrator.adapters.ddl import lock_table
+from orchestrator.adapters.overrides import Overrides, OwnFirst, in_force
+from orchestrator.adapters.sandbox import Sandbox
 from orchestrator.core.locks import Lock
 
 
@@ -26,8 +27,22 @@ TEMPLATES: Final = templates_folder()
 
 
 def render(template: str, **values: object) -> str:
-    """A template of the folder `templates/`, filled. A value that it asks for and does not get is an error."""
-    return _environment().get_template(template).render(**values)
+    """A template, filled: the user's own one where there is one in force, else that of the folder `templates/`.
+
+    A value that it asks for and does not get is an error. One in an own template is told and the built-in template is
+    used; the caller sees only errors of the built-in ones. A macro that an own template changes may fail elsewhere, so
+    that every error is looked at here.
+    """
+    overrides = in_force()
+    environment, loader = _environment(overrides)
+    while True:
+        try:
+            return environment.get_template(template).render(**values)
+        except Exception as error:
+            if not overrides.fail(error, frozenset(loader.used)):
+                raise
+            # What is kept was compiled with the template that failed.
+            environment, loader = _environment(overrides, anew=True)
 
 
 def lock_sql(lock: Lock) -> str:
@@ -35,20 +50,36 @@ def lock_sql(lock: Lock) -> str:
     return lock_table(lock).as_string(None)
 
 
-def _is_html(template: str | None) -> bool:
-    return template is not None and template.endswith(".html.j2")
+PAGES: Final = (".html.j2", ".html", ".css", ".js")
+TEXTS: Final = (".md.j2", ".sql.j2", ".txt.j2", ".json.j2")
+
+_made: Final[WeakKeyDictionary[Overrides, tuple[Sandbox, OwnFirst]]] = WeakKeyDictionary()
 
 
-@cache
-def _environment() -> SandboxedEnvironment:
-    environment = SandboxedEnvironment(
-        loader=FileSystemLoader(TEMPLATES),
+def _environment(overrides: Overrides, *, anew: bool = False) -> tuple[Sandbox, OwnFirst]:
+    """The environment of these overrides; kept, because compiling takes longer than rendering."""
+    made = None if anew else _made.get(overrides)
+    if made is None:
+        loader = OwnFirst(overrides, TEMPLATES)
+        made = _made[overrides] = (_sandbox(loader), loader)
+    return made
+
+
+def _sandbox(loader: OwnFirst) -> Sandbox:
+    environment = Sandbox(
+        loader=loader,
         undefined=StrictUndefined,
-        autoescape=_is_html,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+    def escaped(template: str | None) -> bool:
+        """Pages and what stands in them; an own part under a name of its own, too, unless its name says text."""
+        name = template or ""
+        return name.endswith(PAGES) or not (name.endswith(TEXTS) or loader.has_built_in(name))
+
+    environment.autoescape = escaped
     environment.filters |= {
         "commands": words.commands,
         "comment": words.comment,
@@ -56,9 +87,11 @@ def _environment() -> SandboxedEnvironment:
         "fate_word": words.fate_word,
         "fenced": words.fenced,
         "grouped": words.grouped,
+        "line": words.line,
         "literal": words.literal,
         "lock_sql": lock_sql,
         "moment": words.moment,
+        "shortened": words.shortened,
         "size": words.size,
         "source_hash": words.source_hash,
         "where": words.where,

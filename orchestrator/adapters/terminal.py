@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from orchestrator.adapters.redaction import redacted
 from orchestrator.core.checklist import CheckedPhase
 from orchestrator.core.checks import Finding
 from orchestrator.core.journal import (
@@ -75,7 +76,7 @@ class Screen:
         """One line; a status word in front of it gets its colour."""
         word = f"[{STYLES.get(status.strip(), 'bold')}]{escape(status)}[/] " if status else ""
         try:
-            self.console.print(word + escape(text))
+            self.console.print(word + escape(redacted(text)))
         except (OSError, ValueError):
             # A full disk behind a redirection, a closed stream: telling never breaks the work.
             self.console.quiet = True

@@ -3,6 +3,9 @@
 import psycopg
 
 from orchestrator.adapters.postgres import plain_line
+from orchestrator.adapters.redaction import redacted
+
+__all__ = ["DATABASE_ERROR", "explained", "redacted"]
 
 DATABASE_ERROR = psycopg.Error
 """What a server may say at a moment that no step owns, such as while a connection is being closed."""

@@ -14,6 +14,7 @@ from orchestrator.adapters.templates import render
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app.answer import Answer
 from orchestrator.app.opening import open_site
+from orchestrator.app.own_templates import for_request
 from orchestrator.app.request import Request
 from orchestrator.app.site import RUNBOOKS
 from orchestrator.core.answers import Document
@@ -42,15 +43,16 @@ def decide(request: Request, *, option: str | None, rationale: str | None, by: s
     )
     every = (newest, *decisions(folder.path))
     numbers = _numbers(request, folder)
-    record = render(
-        "decision.md.j2",
-        runbook=folder.runbook,
-        road=road,
-        newest=newest,
-        former=every[1:],
-        numbers=numbers,
-        before=_before(folder.runbook, every[1:]),
-    )
+    with for_request(request, folder) as own:
+        record = render(
+            "decision.md.j2",
+            runbook=folder.runbook,
+            road=road,
+            newest=newest,
+            former=every[1:],
+            numbers=numbers,
+            before=_before(folder.runbook, every[1:]),
+        )
     toml, markdown = write_decisions(folder.path, every, record)
     screen = Screen(json=request.json)
     screen.line(f"option {label}: {road.title}, by {newest.by}", status="done")
@@ -58,6 +60,7 @@ def decide(request: Request, *, option: str | None, rationale: str | None, by: s
     screen.line(f"  {toml}")
     screen.line(f"  {markdown}")
     document = _document(folder.runbook, every, numbers) | {"decision": str(toml), "record": str(markdown)}
+    document["template_errors"] = own.told
     return Answer(document=document, exit_code=EXIT_DONE)
 
 

@@ -8,6 +8,7 @@ from jinja2 import TemplateError
 
 from orchestrator.adapters import points
 from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.overrides import in_force
 from orchestrator.adapters.render import report
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.app.answer import Answer
@@ -21,7 +22,7 @@ from orchestrator.core.outcome import (
 )
 from orchestrator.core.summary import Summary, summarize
 
-REPORTS = {"html": "report.html", "md": "report.md", "json": "report.json"}
+REPORTS = {"html": "report.html", "md": "report.md", "json": "report.json", "junit": "report.xml"}
 
 
 def write_reports(
@@ -39,7 +40,7 @@ def write_reports(
             budget_ms=summary.lock_budget_ms,
             checklist=checklist,
         )
-        folder.file(name).write_text(text, encoding="utf-8")
+        folder.replace(name, text)
         points.reached(f"file:{name}")
     return str(folder.path / REPORTS["html"])
 
@@ -57,7 +58,8 @@ def finish(site: Site, journal: RunJournal) -> Answer:
     if journal.ledger and journal.ledger.copy.behind:
         told = f"{journal.ledger.copy.behind} events could not be copied to {site.run_folder.path}: make room there;"
         site.screen.line(f"{told} the database has them, and the next run completes the copy", status="FAIL")
+    document = run_document(summary, report=path, samples=site.run_folder.samples())
     return Answer(
-        document=run_document(summary, report=path, samples=site.run_folder.samples()),
+        document=document | {"template_errors": in_force().told},
         exit_code=EXIT_CODES[summary.state],
     )

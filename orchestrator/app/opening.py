@@ -12,6 +12,7 @@ from orchestrator.adapters.inventory import load_environment, resolve
 from orchestrator.adapters.postgres import Server
 from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
 from orchestrator.adapters.terminal import Screen
+from orchestrator.app.own_templates import own_templates
 from orchestrator.app.request import Request
 from orchestrator.app.site import EMBEDDED_DATABASE, RUNBOOKS, Site, embedded_cluster, new_run_id
 from orchestrator.core.contract import Contract
@@ -27,6 +28,8 @@ def open_site(request: Request, stack: ExitStack, *, read_only: bool, folder: Ru
     environment = load_environment(request.inventory, request.env)
     folder = folder or load_runbook(request.runbook, root=RUNBOOKS)
     _known_only(request.only, folder.contract)
+    screen = Screen(json=request.json)
+    stack.enter_context(own_templates(environment, folder.path, screen))
     run = new_run_id()
     server = Server(
         environment=environment.name,
@@ -38,7 +41,6 @@ def open_site(request: Request, stack: ExitStack, *, read_only: bool, folder: Ru
         where=request.where,
     )
     server.interruption.resume = server.resume
-    screen = Screen(json=request.json)
     stack.callback(screen.close)
     return Site(
         request=request,

@@ -17,7 +17,9 @@ from orchestrator.app.answer import Answer
 from orchestrator.app.beginning import begin
 from orchestrator.app.checklists import checked, phases_of, tell
 from orchestrator.app.drifting import since
+from orchestrator.app.finishing import REPORTS
 from orchestrator.app.opening import open_site
+from orchestrator.app.own_templates import for_run
 from orchestrator.app.request import Request
 from orchestrator.core.answers import (
     findings_document,
@@ -57,9 +59,9 @@ def plan(request: Request, *, form: str | None) -> Answer:
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=True)
         made = site.make_plan(site.catalog("plan").catalog())
-    if form == "sql":
-        print(plan_script(made), end="")
-    elif not request.json:
+        if form == "sql":
+            print(plan_script(made), end="")
+    if form is None and not request.json:
         site.screen.plan(made)
     bad = any(each.status in {"different", "impossible"} for each in made.relations)
     return Answer(document=plan_document(made), exit_code=EXIT_FAILED if bad else EXIT_DONE)
@@ -194,25 +196,26 @@ def _at_work(connection: Connection) -> frozenset[str]:
 
 def show_report(request: Request, *, run: str | None, form: str) -> Answer:
     """`invoke report`: the report of a run, from the copy of its journal or from the ledger."""
-    if form not in {"html", "md", "json"}:
-        message = f"--format {form}: html, md or json"
+    if form not in REPORTS:
+        message = f"--format {form}: html, md, json or junit"
         raise Refused(message)
     name = run or latest(request)
     folder = RunFolder(root=request.runs, run=name)
     found = _run_of(request, folder)
     summary = summarize(found)
-    text = report(
-        summary,
-        format=form,  # type: ignore[arg-type]
-        samples=folder.samples(),
-        budget_ms=summary.lock_budget_ms,
-        checklist=phases_of(request, found),
-    )
-    path = folder.file(f"report.{form}")
-    path.write_text(text, encoding="utf-8")
+    with for_run(request, found) as own:
+        text = report(
+            summary,
+            format=form,  # type: ignore[arg-type]
+            samples=folder.samples(),
+            budget_ms=summary.lock_budget_ms,
+            checklist=phases_of(request, found),
+        )
+    path = folder.replace(REPORTS[form], text)
     if not request.json:
         print(path if form == "html" else text)
-    return Answer(document=run_document(summary, report=str(path), samples=folder.samples()), exit_code=EXIT_DONE)
+    document = run_document(summary, report=str(path), samples=folder.samples()) | {"template_errors": own.told}
+    return Answer(document=document, exit_code=EXIT_DONE)
 
 
 def latest(request: Request) -> str:

@@ -16,6 +16,7 @@ from orchestrator.app.answer import Answer
 from orchestrator.app.checklists import Checked, checked
 from orchestrator.app.deciding import chosen_road
 from orchestrator.app.opening import open_site
+from orchestrator.app.own_templates import for_request
 from orchestrator.app.request import Request
 from orchestrator.app.site import RUNBOOKS
 from orchestrator.core.answers import Document, json_text
@@ -79,7 +80,8 @@ def timeline(
         key = f"{found.runbook.name} {label}"
         print(calendar_text(found.table, name=key, key=key, made=datetime.now(UTC), done=done), end="")
     elif form == "md":
-        print(render("timeline.md.j2", timeline=found), end="")
+        with for_request(request, folder):
+            print(render("timeline.md.j2", timeline=found), end="")
     else:
         _show(Screen(json=request.json), found)
     return Answer(document=document, exit_code=EXIT_DONE)

@@ -16,6 +16,7 @@ from orchestrator.core.journal import (
     BlockerTerminated,
     CatalogRecorded,
     ConnectionRestored,
+    DeliveryGivenUp,
     Event,
     EvidenceRecorded,
     FindingsRecorded,
@@ -106,6 +107,7 @@ class Run:
     answers: list[AnswerHeard] = field(default_factory=list)
     predicted: TimesPredicted | None = None
     overridden: list[GatesOverridden] = field(default_factory=list)
+    given_up: list[DeliveryGivenUp] = field(default_factory=list)
     in_ledger: bool = False
     head: str = GENESIS
     count: int = 0
@@ -253,6 +255,8 @@ class Run:
                 self.answers.append(event)
             case GatesOverridden():
                 self.overridden.append(event)
+            case DeliveryGivenUp():
+                self.given_up.append(event)
             case TimesPredicted():
                 self.predicted = event
             case EvidenceRecorded():

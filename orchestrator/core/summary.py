@@ -83,6 +83,7 @@ class Summary:
     head: str
     evidence: Evidence | None = None
     comparison: tuple[Comparison, ...] = ()
+    not_delivered: tuple[str, ...] = ()
 
     @property
     def answers_told(self) -> tuple[str, ...]:
@@ -156,6 +157,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         head=run.head,
         evidence=run.evidence,
         comparison=_comparison(run),
+        not_delivered=tuple(dict.fromkeys(each.reason for each in run.given_up)),
     )
 
 

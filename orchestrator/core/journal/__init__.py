@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from orchestrator.core.identity import Identity
 from orchestrator.core.journal.documents import SchemaDescribed
 from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden, TimesPredicted
+from orchestrator.core.journal.messages import DeliveryGivenUp, MessageDelivered
 from orchestrator.core.journal.runs import (
     ConnectionRestored,
     HoldAsked,
@@ -80,6 +81,8 @@ Event = (
     | GatesOverridden
     | AnswerHeard
     | NotificationQueued
+    | MessageDelivered
+    | DeliveryGivenUp
     | RunFinished
     | SchemaDescribed
 )
@@ -100,6 +103,7 @@ __all__ = [
     "BlockerTerminated",
     "CatalogRecorded",
     "ConnectionRestored",
+    "DeliveryGivenUp",
     "Event",
     "EvidenceRecorded",
     "FindingsRecorded",
@@ -110,6 +114,7 @@ __all__ = [
     "LedgerOpened",
     "LedgerRewound",
     "LockAttemptFailed",
+    "MessageDelivered",
     "NotificationQueued",
     "OrphansCounted",
     "PerformanceMeasured",
