@@ -25,6 +25,8 @@ from orchestrator.core.plan import Plan
 MARK: Final = "<!-- Made by invoke docs from the journal. Do not edit: it is made anew. -->"
 """The first line of our documents, by which a file of somebody else is known."""
 
+MOST: Final = 4
+
 STEPS: Final[Mapping[str, str]] = {
     "preflight": "everything that can be checked beforehand",
     "plan": "contract against catalog, as ordered statements",
@@ -60,16 +62,19 @@ def documents(docs: DocumentSet) -> tuple[Document, ...]:
     """All documents of a set. Equal views give equal bytes.
 
     How long a document is stands in documents, so they are rendered twice: a number is one word, whatever it says.
+    A user's template may make more of a number than a word, and is rendered until it comes to rest, or `MOST` times.
     """
-    lengths = {page.key: word_count(text) for page, text in _rendered(docs, dict.fromkeys(_keys(docs), 0))}
+    lengths, texts = dict.fromkeys((page.key for page in docs.pages), 0), {}
+    for _ in range(MOST):
+        texts = dict(_rendered(docs, lengths))
+        counted_now = {page.key: word_count(text) for page, text in texts.items()}
+        if counted_now == lengths:
+            break
+        lengths = counted_now
     return tuple(
         Document(page=page, text=f"{MARK}\n{text}", words=lengths[page.key], minutes=minutes(lengths[page.key]))
-        for page, text in _rendered(docs, lengths)
+        for page, text in texts.items()
     )
-
-
-def _keys(docs: DocumentSet) -> tuple[str, ...]:
-    return tuple(page.key for page in docs.pages)
 
 
 def _rendered(docs: DocumentSet, lengths: Mapping[str, int]) -> Iterable[tuple[Page, str]]:

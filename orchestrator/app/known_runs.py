@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from orchestrator.adapters import events, ledger
@@ -32,9 +32,14 @@ class KnownRuns:
 def known_runs(site: Site, connection: Connection) -> KnownRuns:
     """From the ledger of the environment, that of its `evidence_from` where it answers, and the copies here."""
     with ExitStack() as stack:
-        readers = [connection, *_evidence(site, stack)]
-        light = _light(site, readers)
-        wanted = {each.id: each for each in light if each.started and not each.started.dry_run}
+        readers, light = [connection], _read(site, connection)
+        with suppress(OrchestratorError):
+            # Where it does not answer, or cannot be read, the checklist says so.
+            for other in _evidence(site, stack):
+                light = light.with_others(_read(site, other))
+                readers.append(other)
+        light = light.with_others(_copies(site))
+        wanted = {each.id: each for each in light.runs if each.started and not each.started.dry_run}
         rehearsals = [each for each in wanted.values() if _task(each) == "rehearse"]
         deployments = [each for each in wanted.values() if _task(each) == "deploy"]
         carried = {_environment(each): each for each in deployments if not _refused(each)}
@@ -74,23 +79,23 @@ def _is_snapshot(folder: RunFolder, environment: str) -> bool:
     return isinstance(started, RunStarted) and (started.task, started.environment) == ("docs", environment)
 
 
-def _light(site: Site, readers: Sequence[Connection]) -> tuple[Run, ...]:
-    """All runs of the chain, oldest first, with little more than their beginnings."""
-    runbook, names = site.folder.runbook.name, chain(site.request.inventory, site.environment.name)
-    found = Journals()
-    for each in readers:
-        found = found.with_others(in_ledger(each, runbook=runbook, environments=names))
-    return found.with_others(in_folder(site.request.runs, runbook=runbook, environments=names)).runs
+def _read(site: Site, connection: Connection) -> Journals:
+    """All runs of the chain in a ledger, with little more than their beginnings."""
+    names = chain(site.request.inventory, site.environment.name)
+    return in_ledger(connection, runbook=site.folder.runbook.name, environments=names)
+
+
+def _copies(site: Site) -> Journals:
+    """The same of the copies on this machine."""
+    names = chain(site.request.inventory, site.environment.name)
+    return in_folder(site.request.runs, runbook=site.folder.runbook.name, environments=names)
 
 
 def _evidence(site: Site, stack: ExitStack) -> Iterator[Connection]:
-    """A session where the evidence comes from. Where there is none the checklist says so."""
+    """A session where the evidence comes from, if that is another environment. Raises OrchestratorError."""
     name = site.environment.environment.evidence_from
     if name and name != site.environment.name:
-        try:
-            yield stack.enter_context(replace(site.reach(name), read_only=True).session("docs"))
-        except OrchestratorError:
-            return
+        yield stack.enter_context(replace(site.reach(name), read_only=True).session("docs"))
 
 
 def _whole(site: Site, run: Run, readers: Sequence[Connection]) -> Run:

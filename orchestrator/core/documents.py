@@ -171,12 +171,12 @@ class DocumentSet:
         """Whether the road that was decided for adds the keys; so it is where nothing is decided."""
         return self.road is None or any(item.step == "apply" for phase in self.road.phases for item in phase.items)
 
-    def orphans(self, relation: str) -> int | None:
-        """Orphans in rows as they were last counted in the snapshot's environment; None where nobody did."""
-        told = [each.summary for each in reversed(self.deployments)] + ([self.rehearsal] if self.rehearsal else [])
+    @property
+    def orphans(self) -> Mapping[str, int]:
+        """Orphans in rows by relation, as they were last counted in the snapshot's environment, if anybody did."""
+        told = [*([self.rehearsal] if self.rehearsal else []), *(each.summary for each in self.deployments)]
         here = (each for each in told if each.environment == self.snapshot.environment)
-        rows = (row for each in here for row in each.relations if row.id == relation)
-        return next((row.orphans for row in rows if row.orphans is not None), None)
+        return {row.id: row.orphans for each in here for row in each.relations if row.orphans is not None}
 
 
 def document_set(
