@@ -145,16 +145,18 @@ class DocumentFolder:
 
     def check(self) -> None:
         """Raises Refused when the folder is none, or has a file of ours that somebody else wrote."""
-        if self.path.exists() and not self.path.is_dir():
-            message = f"--out {self.path}: is a file; name a folder"
-            raise Refused(message)
-        for page in PAGES:
-            file = self.path / page.file
-            if file.exists() and not self._ours(file):
-                message = (
-                    f"--out {self.path}: {page.file} was not made by invoke docs; move it, or choose another folder"
-                )
+        try:
+            there = next(each for each in (self.path, *self.path.absolute().parents) if each.exists())
+            if not there.is_dir():
+                message = f"--out {self.path}: {there} is a file; name a folder"
                 raise Refused(message)
+            foreign = [page.file for page in PAGES if (self.path / page.file).exists() and not self._ours(page)]
+        except OSError as error:
+            message = f"--out {self.path}: cannot be read ({error.strerror})"
+            raise Refused(message) from error
+        if foreign:
+            message = f"--out {self.path}: {foreign[0]} was not made by invoke docs; move it, or choose another folder"
+            raise Refused(message)
 
     def write(self, made: Iterable[Document]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         """Write each document in one step, take away those of ours that are in the set no more; tell both.
@@ -167,8 +169,8 @@ class DocumentFolder:
             for each in made:
                 written.append(self.path / each.page.file)
                 _replace(written[-1], each.text)
-            stale = [self.path / page.file for page in PAGES if self.path / page.file not in written]
-            gone = [path for path in stale if path.exists() and self._ours(path)]
+            stale = [page for page in PAGES if self.path / page.file not in written and self._ours(page)]
+            gone = [self.path / page.file for page in stale]
             for path in gone:
                 path.unlink()
         except OSError as error:
@@ -185,9 +187,10 @@ class DocumentFolder:
         except OSError:
             return ()
 
-    def _ours(self, file: Path) -> bool:
+    def _ours(self, page: Page) -> bool:
+        """Whether that document is there and begins with our mark."""
         try:
-            with file.open("rb") as opened:
+            with (self.path / page.file).open("rb") as opened:
                 return opened.readline().strip() == MARK.encode()
         except OSError:
             return False

@@ -225,6 +225,22 @@ def test_documents_of_another_decision_are_taken_away(story: Story) -> None:
     assert "1 other files in" in said.stdout
 
 
+def test_a_template_of_the_runbook_is_used_and_a_broken_one_told(story: Story) -> None:
+    """Counted again, because it makes more words of a number; the other documents stay as they are."""
+    book = shutil.copytree(story.runbook, story.desk.folder / "own")
+    (book / "templates").mkdir()
+    own = "{{ docs.snapshot.environment }}: {{ docs.promised | length }}{% if lengths.summary %} and more{% endif %}\n"
+    (book / "templates/docs_summary.md.j2").write_text(own, encoding="utf-8")
+    (book / "templates/docs_index.md.j2").write_text("{{ nobody }}", encoding="utf-8")
+    out = story.desk.folder / "own-docs"
+    said = story.desk.typed("docs", "--env", "staging", "--runbook", str(book), "--json", "--out", str(out))
+    answer = json.loads(said.stdout)
+    assert (out / "STAGING_DEPLOYMENT_SUCCESS.md").read_text("utf-8") == f"{MARK}\nstaging: {PROMISED} and more\n"
+    assert next(each["words"] for each in answer["documents"] if each["title"] == "Staging summary") == 4
+    assert "docs_index.md.j2, line 1: 'nobody' is undefined" in answer["template_errors"][0]
+    assert "## Records" in (out / "MASTER_TABLES_DEPLOYMENT_INDEX.md").read_text("utf-8")
+
+
 def test_a_runbook_without_a_decision_has_seven_documents(story: Story) -> None:
     """A contract alone, of which one table is no more and a name means something to Markdown."""
     execute(story.url, 'CREATE TABLE "a|*b*" (id bigint PRIMARY KEY, parent bigint)')
@@ -242,13 +258,15 @@ def test_a_runbook_without_a_decision_has_seven_documents(story: Story) -> None:
     assert r"public.a\|\*b\*(parent)" in told["STAGING_DEPLOYMENT_FINAL_REPORT.md"]
 
 
-@pytest.mark.parametrize("case", ["none", "a file", "not ours"])
+@pytest.mark.parametrize("case", ["none", "a file", "below a file", "too long", "not ours"])
 def test_bad_input_is_one_line(story: Story, case: str, tmp_path: Path) -> None:
     """Exit 2, nothing written, no run begun."""
     known = len(list(story.desk.runs.iterdir()))
     (tmp_path / "README_RUNBOOK.md").write_text("mine\n", encoding="utf-8")
-    out = {"none": (), "a file": ("--out", str(tmp_path / "README_RUNBOOK.md")), "not ours": ("--out", str(tmp_path))}
-    said = story.desk.typed("docs", "--env", "staging", "--runbook", str(story.runbook), *out[case])
+    file = tmp_path / "README_RUNBOOK.md"
+    out = {"a file": file, "below a file": file / "docs", "too long": tmp_path / ("x" * 300), "not ours": tmp_path}
+    words = ("--out", str(out[case])) if case in out else ()
+    said = story.desk.typed("docs", "--env", "staging", "--runbook", str(story.runbook), *words)
     assert said.returncode == 2
     assert len(said.stderr.splitlines()) == 1
     assert [each.read_text("utf-8") for each in tmp_path.iterdir()] == ["mine\n"]
