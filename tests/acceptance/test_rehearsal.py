@@ -214,6 +214,8 @@ def test_an_interrupted_rehearsal(desk: Desk, staging: str, until: Callable[[str
     document = json.loads(said)
     assert (document["state"], document["verdict"], document["evidence"]) == ("failed", "HOLD", None)
     assert "repeated, not resumed" in document["reason"]
+    assert document["next_steps"][-1].startswith("invoke rehearse --env staging ")
+    assert document["next_steps"][-1].endswith(f" --only {','.join(FEW)}")
     assert rows(staging, SCRATCH) == []
     assert desk.deploy(only=FEW).exit_code == EXIT_DONE
 
