@@ -229,13 +229,13 @@ def test_a_template_of_the_runbook_is_used_and_a_broken_one_told(story: Story) -
     """Counted again, because it makes more words of a number; the other documents stay as they are."""
     book = shutil.copytree(story.runbook, story.desk.folder / "own")
     (book / "templates").mkdir()
-    own = "{{ docs.snapshot.environment }}: {{ docs.promised | length }}{% if lengths.summary %} and more{% endif %}\n"
+    own = "{{ docs.snapshot.environment }}: {{ docs.promised | length }}{% if lengths.summary %} and more{% endif %}."
     (book / "templates/docs_summary.md.j2").write_text(own, encoding="utf-8")
     (book / "templates/docs_index.md.j2").write_text("{{ nobody }}", encoding="utf-8")
     out = story.desk.folder / "own-docs"
     said = story.desk.typed("docs", "--env", "staging", "--runbook", str(book), "--json", "--out", str(out))
     answer = json.loads(said.stdout)
-    assert (out / "STAGING_DEPLOYMENT_SUCCESS.md").read_text("utf-8") == f"{MARK}\nstaging: {PROMISED} and more\n"
+    assert (out / "STAGING_DEPLOYMENT_SUCCESS.md").read_text("utf-8") == f"{MARK}\nstaging: {PROMISED} and more."
     assert next(each["words"] for each in answer["documents"] if each["title"] == "Staging summary") == 4
     assert "docs_index.md.j2, line 1: 'nobody' is undefined" in answer["template_errors"][0]
     assert "## Records" in (out / "MASTER_TABLES_DEPLOYMENT_INDEX.md").read_text("utf-8")
