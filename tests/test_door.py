@@ -36,6 +36,7 @@ READING = (
     "status",
     "history",
     "report",
+    "docs",
     "seed",
 )
 
