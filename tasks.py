@@ -255,6 +255,14 @@ def approve(request, *, run=None, deny=False, plan=None, item=None, by=None, not
     return approving.approve(request, run=run, deny=deny, plan=plan, note=note)
 
 
+@command(test="send a test message and say what is missing", flush="deliver what earlier runs left over")
+def notify(request, *, test=False, flush=False):
+    """Try the Slack settings of an environment, or deliver what is waiting on this machine."""
+    from orchestrator.app import notifying
+
+    return notifying.notify(request, test=test, flush=flush)
+
+
 @command(reason="why this database is this environment now", yes=CONFIRMED)
 def adopt(request, *, reason=None, yes=False):
     """A refreshed copy becomes this environment: new marker, the runs that came along are closed."""
@@ -360,12 +368,20 @@ def history(request):
     return reading.runs(request, latest_only=False)
 
 
-@command(run="the run; by default the last one", format="html, md or json")
+@command(run="the run; by default the last one", format="html, md, json or junit")
 def report(request, *, run=None, format="html"):
     """Render the report of a run from its journal."""
     from orchestrator.app import reading
 
     return reading.show_report(request, run=run, form=format)
+
+
+@command(out="the folder for the documents")
+def docs(request, *, out=None):
+    """Record what the catalog has, and write the document set from the journals."""
+    from orchestrator.app import documenting
+
+    return documenting.docs(request, out=out)
 
 
 @command(rows="rows in the largest table")

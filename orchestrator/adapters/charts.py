@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
 
 from orchestrator.adapters.words import DAY, HOUR, MINUTE, SECOND, duration
+from orchestrator.core.prediction import Comparison
 from orchestrator.core.summary import StepRow
 
 TICKS_MS: Final = (
@@ -21,12 +22,23 @@ MOST_TICKS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """A step on the time axis; `left` and `width` are percentages of it."""
+class Span:
+    """A stretch of the time axis in per cent of it, and how long it is."""
 
-    step: StepRow
     left: float
     width: float
+    ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """A step on the time axis; `left` and `width` are percentages of it, None when it has not begun."""
+
+    step: StepRow
+    left: float | None
+    width: float
+    planned: Span | None = None
+    rehearsed: Span | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +51,49 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """The steps that began, on one time axis."""
+    """The steps that began or were planned, on one time axis."""
 
     bars: tuple[Bar, ...]
     ticks: tuple[Tick, ...]
 
 
-def chart(steps: Sequence[StepRow]) -> Chart:
-    """The chart of a run's steps; a step that has not ended is a mark where it began."""
-    begun = [(each, each.start_ms, each.duration_ms or 0.0) for each in steps if each.start_ms is not None]
-    whole = max((start + length for _, start, length in begun), default=0.0) or 1.0
-    bars = (Bar(step=step, left=share(start, whole), width=share(length, whole)) for step, start, length in begun)
+def chart(steps: Sequence[StepRow], comparison: Sequence[Comparison] = ()) -> Chart:
+    """The chart of a run's steps; a step that has not ended is a mark where it began.
+
+    With a comparison each step also has what was planned and rehearsed, one step after the other from the beginning.
+    """
+    planned = dict(_in_turn((each.step, each.planned.ms if each.planned else None) for each in comparison))
+    rehearsed = dict(_in_turn((each.step, each.rehearsed_ms) for each in comparison))
+    begun = [(each.start_ms, each.duration_ms or 0.0) for each in steps if each.start_ms is not None]
+    whole = max((start + length for start, length in (*begun, *planned.values(), *rehearsed.values())), default=0.0)
+    whole = whole or 1.0
+    bars = (
+        Bar(
+            step=step,
+            left=None if step.start_ms is None else share(step.start_ms, whole),
+            width=share(step.duration_ms or 0.0, whole),
+            planned=_span(planned.get(step.id), whole),
+            rehearsed=_span(rehearsed.get(step.id), whole),
+        )
+        for step in steps
+        if step.start_ms is not None or step.id in planned or step.id in rehearsed
+    )
     return Chart(bars=tuple(bars), ticks=tuple(_ticks(whole)))
+
+
+def _in_turn(times: Iterable[tuple[str, float | None]]) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Start and length of each that has a time, one after the other."""
+    start = 0.0
+    for name, length in times:
+        if length is not None:
+            yield name, (start, length)
+            start += length
+
+
+def _span(stretch: tuple[float, float] | None, whole: float) -> Span | None:
+    if stretch is None:
+        return None
+    return Span(left=share(stretch[0], whole), width=share(stretch[1], whole), ms=stretch[1])
 
 
 def _ticks(whole: float) -> Iterator[Tick]:

@@ -146,10 +146,17 @@ class GateFacts:
             evidence = evidence_of_file(self.file, self.environment)
         except Refused as error:
             return Rehearsed(environment=name or "staging", file=str(self.file), file_problem=str(error))
-        there = name or evidence.environment
-        problem = f"{self.file}: evidence of {evidence.environment}, and environment.evidence_from is {name}"
-        wrong = "" if evidence.environment == there else problem
-        return Rehearsed(environment=there, evidence=(evidence,), file=str(self.file), file_problem=wrong)
+        there, runbook = name or evidence.environment, self.folder.runbook.name
+        wrong = ""
+        if evidence.environment != there:
+            wrong = f"{self.file}: evidence of {evidence.environment}, and environment.evidence_from is {name}"
+        elif evidence.runbook != runbook:
+            # The same keys may be another runbook's, with checks and steps of its own: so it is with a ledger's, too.
+            wrong = f"{self.file}: evidence of runbook {evidence.runbook}, and this is {runbook}"
+        # What is not about this proves nothing to any other gate either.
+        return Rehearsed(
+            environment=there, evidence=() if wrong else (evidence,), file=str(self.file), file_problem=wrong
+        )
 
     def _read(self, shown: Rehearsed, mine: Connection, theirs: Connection, plan: Plan) -> Rehearsed:
         name = shown.environment

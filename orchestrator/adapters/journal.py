@@ -19,15 +19,27 @@ from orchestrator.core.outcome import CannotConnect, JournalLost, RunState, Targ
 from orchestrator.core.run import Run
 
 Listener = Callable[[Event, Run], None]
+Follower = Callable[[Entry], None]
+
+
+def _nothing() -> tuple[Event, ...]:
+    """Where nobody delivers messages, there is nothing to record of them."""
+    return ()
 
 
 @dataclass(slots=True, kw_only=True)
 class RunJournal:
-    """Records events, and tells the listeners of each that is on record."""
+    """Records events, and tells the listeners of each that is on record.
+
+    Followers get the entries themselves. `delivered` gives what another thread has delivered since it was last asked:
+    it is recorded before the next event, so that one thread alone writes the chain.
+    """
 
     file: FileJournal
     interruption: Interruption = field(default_factory=Interruption)
     listeners: list[Listener] = field(default_factory=list)
+    followers: list[Follower] = field(default_factory=list)
+    delivered: Callable[[], Iterable[Event]] = _nothing
     target: Target | None = None
     ledger: LedgerJournal | None = None
 
@@ -38,18 +50,25 @@ class RunJournal:
 
     def record(self, event: Event) -> None:
         """Append one event. Raises JournalLost when the ledger cannot be written."""
+        for each in (*self.delivered(), event):
+            self._record(each)
+
+    def _record(self, event: Event) -> None:
         if self.ledger:
             self._tell_all(self.ledger.record(event))
             return
         self.file.record(event)
-        self._tell(event)
+        self._tell_all(self.file.entries[-1:])
 
     def close(self, state: RunState, reason: str) -> None:
         """Append the last event, which seals the chain."""
+        for each in self.delivered():
+            self._record(each)
         if self.ledger:
             self._tell_all(self.ledger.close(state, reason))
         else:
-            self._tell(self.file.close(state, reason))
+            self.file.close(state, reason)
+            self._tell_all(self.file.entries[-1:])
 
     def appending(
         self, connection: Connection, event: Event, *, tables: Sequence[int], waited_ms: float, short: bool
@@ -120,6 +139,8 @@ class RunJournal:
 
     def _tell_all(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
+            for follower in self.followers:
+                follower(entry)
             event = events.decode(entry.kind, entry.data)
             if event is not None:
                 self._tell(event)

@@ -1,4 +1,4 @@
-"""Words from templates: the report of a run in three forms, and the plan as a script.
+"""Words from templates: the report of a run in four forms, and the plan as a script.
 
 Templates get a Summary or a Plan and add no number of their own. Names come from databases and are shown
 literally.
@@ -12,6 +12,9 @@ from dataclasses import asdict
 from typing import Final, Literal
 
 from orchestrator.adapters.charts import chart
+from orchestrator.adapters.junit import junit
+from orchestrator.adapters.key_picture import picture
+from orchestrator.adapters.lock_chart import lock_chart
 from orchestrator.adapters.templates import render
 from orchestrator.adapters.terminal import safety
 from orchestrator.core.answers import report_document
@@ -39,17 +42,23 @@ ATTENTION: Final = ("failed", "missing", "added", "present", "deferred")
 def report(
     summary: Summary,
     *,
-    format: Literal["html", "md", "json"],  # noqa: A002  the flag's own name
+    format: Literal["html", "md", "json", "junit"],  # noqa: A002  the flag's own name
     samples: Samples,
     budget_ms: int,
     checklist: Sequence[CheckedPhase] = (),
+    reload: bool = False,
 ) -> str:
-    """The report of a run; `samples` are the orphan keys per relation that are kept on this machine."""
+    """The report of a run; `samples` are the orphan keys per relation that are kept on this machine.
+
+    A page that will be written again while the run goes on is to `reload` itself.
+    """
     if format == "json":
         more = {"lock_budget_ms": budget_ms, "checklist": checklist_document(checklist)}
         document = report_document(summary, samples) | more
         document |= {"comparison": [asdict(each) for each in summary.comparison]}
         return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    if format == "junit":
+        return junit(summary)
     return render(
         f"report.{format}.j2",
         summary=summary,
@@ -62,7 +71,10 @@ def report(
         passes=[each for each in summary.findings if each.status == "pass"],
         samples=samples,
         budget_ms=budget_ms,
-        chart=chart(summary.steps),
+        chart=chart(summary.steps, summary.comparison),
+        locks=lock_chart(summary.statements, budget_ms),
+        picture=picture(summary.relations),
+        reload=reload,
         checklist=checklist,
     )
 

@@ -67,6 +67,21 @@ class RunFolder:
             raise Refused(message) from error
         points.reached(f"file:{name}")
 
+    def replace(self, name: str, text: str) -> Path:
+        """Write a file so that a reader sees the old text or the new one, never half of it. Raises Refused."""
+        path = self.file(name)
+        new = path.with_name(f".{name}.new")
+        try:
+            # Beside it: only within one file system is a rename one step (rename(2)).
+            new.write_text(text, encoding="utf-8", errors="replace")
+            new.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+            message = f"{path}: cannot be written ({error.strerror})"
+            raise Refused(message) from error
+        return path
+
     def entries(self) -> Iterator[Entry]:
         """The copy of the journal, as far as it was written."""
         yield from self._read(JOURNAL)

@@ -23,8 +23,9 @@ PLAIN: Final = (
 )
 """Values whose attributes are all harmless: data, and what Jinja itself puts into a template."""
 
-PURE: Final = "orchestrator.core"
-"""Methods of its values decide and tell; the import rules keep files, sockets and drivers out of it."""
+DRAWING: Final = tuple(f"orchestrator.adapters.{name}" for name in ("charts", "key_picture", "lock_chart"))
+PURE: Final = ("orchestrator.core", *DRAWING)
+"""Methods of their values decide, tell and draw; the import rules keep files, sockets and drivers out of the core."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):

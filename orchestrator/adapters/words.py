@@ -68,6 +68,11 @@ def literal(text: object) -> str:
     return re.sub(r"^([#+=-])|^(\d+)([.)])(?=\s|$)", r"\2\\\1\3", line)
 
 
+def line(text: object) -> str:
+    """Text for one line of a message: line breaks within a name or a note make no lines of their own."""
+    return " ".join(str(text).split("\n")).replace("\r", " ")
+
+
 def fenced(text: str, language: str = "") -> str:
     """A code block of Markdown, with a fence longer than any in the text."""
     longest = max(map(len, re.findall(r"`+", text)), default=0)
@@ -89,3 +94,9 @@ def commands(text: str) -> list[tuple[bool, str]]:
 def source_hash(script: str) -> str:
     """What a Content-Security-Policy calls this inline script, so that no other runs."""
     return b64encode(sha256(script.encode()).digest()).decode()
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many letters: its beginning and its end, where a chart has no room for the whole."""
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.lease import Keeper
 from orchestrator.adapters.ledger_journal import LedgerJournal
 from orchestrator.adapters.marker import marker_of, read_marker, write_marker
+from orchestrator.adapters.outbox import waits_again
 from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.adapters.processes import host_name, os_user
 from orchestrator.adapters.runs import JournalCopy, RunFolder, all_runs
@@ -25,18 +26,20 @@ from orchestrator.core.run import Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtWork:
-    """A site whose turn it is; `connection` reads, the keeper keeps others out."""
+    """A site whose turn it is; `connection` reads, the keeper keeps others out; people are told by what is attached."""
 
     site: Site
     keeper: Keeper
     connection: Connection
     target: Target
+    attach: Callable[[RunJournal], None] = lambda _: None
     writers: list[LedgerJournal] = field(default_factory=list)
 
     def new_journal(self) -> RunJournal:
         """The journal of a run that begins: a file until preflight is GO."""
         journal = self.site.file_journal(self.connection)
         journal.target = self.target
+        self.attach(journal)
         return journal
 
     def open_ledger(self, journal: RunJournal) -> None:
@@ -84,6 +87,7 @@ class AtWork:
         if lost:
             writer.record(_rewound_by(lost))
         writer.close("abandoned", f"{reason} ({os_user()} on {host_name()})")
+        waits_again(folder)
         return writer.run
 
     def _writer(self, folder: RunFolder) -> LedgerJournal:
@@ -156,8 +160,11 @@ def complete_copy(connection: Connection, folder: RunFolder) -> bool:
 
 
 @contextmanager
-def at_work(site: Site) -> Iterator[AtWork]:
-    """Keep every other run out while the block lasts; signals ask it to stop. Raises Refused."""
+def at_work(site: Site, attach: Callable[[RunJournal], None] = lambda _: None) -> Iterator[AtWork]:
+    """Keep every other run out while the block lasts; signals ask it to stop. Raises Refused.
+
+    `attach` gets each new journal before its first event.
+    """
     keeper = Keeper(server=site.server)
     with site.interruption.installed():
         try:
@@ -165,7 +172,7 @@ def at_work(site: Site) -> Iterator[AtWork]:
             with site.server.session("run") as connection:
                 within_s = site.environment.policy.reconnect_within_s
                 target = Target(server=site.server, identity=identify(connection), within_s=within_s)
-                work = AtWork(site=site, keeper=keeper, connection=connection, target=target)
+                work = AtWork(site=site, keeper=keeper, connection=connection, target=target, attach=attach)
                 try:
                     yield work
                 finally:

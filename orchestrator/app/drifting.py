@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from orchestrator.adapters.identity import kinship
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.app.answer import Answer
@@ -27,11 +28,16 @@ def drift(request: Request, *, against: str | None) -> Answer:
             message = f"--against {against}: the same environment twice"
             raise Refused(message)
         other = site.reach(against)
-        with site.server.session("drift", read_only=True) as connection, plainly("reading the catalog", reading=True):
-            mine = contract_lines(read_catalog(connection), site.contract)
-        with other.session("drift", read_only=True) as connection, plainly("reading the catalog", reading=True):
-            theirs = contract_lines(read_catalog(connection), site.contract)
-        found = differences(mine, theirs, here=here, there=against)
+        with (
+            site.server.session("drift", read_only=True) as mine,
+            other.session("drift", read_only=True) as theirs,
+            plainly("reading the catalog", reading=True),
+        ):
+            if kinship(mine, theirs) == "same":
+                message = f"{here} and {against} are one database (proved by an advisory lock): point each at its own"
+                raise Refused(message)
+            lines, others = (contract_lines(read_catalog(each), site.contract) for each in (mine, theirs))
+        found = differences(lines, others, here=here, there=against)
         for line in found:
             site.screen.line(f"  {line}")
         told = f"{here} and {against}: {len(found)} differences in {len(site.contract.tables)} tables"

@@ -22,7 +22,7 @@ from orchestrator.core.outcome import (
 )
 from orchestrator.core.summary import Summary, summarize
 
-REPORTS = {"html": "report.html", "md": "report.md", "json": "report.json"}
+REPORTS = {"html": "report.html", "md": "report.md", "json": "report.json", "junit": "report.xml"}
 
 
 def write_reports(
@@ -40,7 +40,7 @@ def write_reports(
             budget_ms=summary.lock_budget_ms,
             checklist=checklist,
         )
-        folder.file(name).write_text(text, encoding="utf-8")
+        folder.replace(name, text)
         points.reached(f"file:{name}")
     return str(folder.path / REPORTS["html"])
 

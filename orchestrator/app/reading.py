@@ -17,6 +17,7 @@ from orchestrator.app.answer import Answer
 from orchestrator.app.beginning import begin
 from orchestrator.app.checklists import checked, phases_of, tell
 from orchestrator.app.drifting import since
+from orchestrator.app.finishing import REPORTS
 from orchestrator.app.opening import open_site
 from orchestrator.app.own_templates import for_run
 from orchestrator.app.request import Request
@@ -195,8 +196,8 @@ def _at_work(connection: Connection) -> frozenset[str]:
 
 def show_report(request: Request, *, run: str | None, form: str) -> Answer:
     """`invoke report`: the report of a run, from the copy of its journal or from the ledger."""
-    if form not in {"html", "md", "json"}:
-        message = f"--format {form}: html, md or json"
+    if form not in REPORTS:
+        message = f"--format {form}: html, md, json or junit"
         raise Refused(message)
     name = run or latest(request)
     folder = RunFolder(root=request.runs, run=name)
@@ -210,8 +211,7 @@ def show_report(request: Request, *, run: str | None, form: str) -> Answer:
             budget_ms=summary.lock_budget_ms,
             checklist=phases_of(request, found),
         )
-    path = folder.file(f"report.{form}")
-    path.write_text(text, encoding="utf-8")
+    path = folder.replace(REPORTS[form], text)
     if not request.json:
         print(path if form == "html" else text)
     document = run_document(summary, report=str(path), samples=folder.samples()) | {"template_errors": own.told}

@@ -18,10 +18,12 @@ from orchestrator.app.beginning import begin, confirmed, refuse_open_run
 from orchestrator.app.copy_steps import taken
 from orchestrator.app.deserted import REPEATED, clear_deserted, clear_scratch
 from orchestrator.app.finishing import finish
+from orchestrator.app.live import follow
 from orchestrator.app.on_copy import OnCopy
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.app.site import Site
+from orchestrator.app.telling import telling
 from orchestrator.app.writes_on_copy import Load, WritesOnCopy
 from orchestrator.core.answers import evidence_document
 from orchestrator.core.catalog import Catalog, TableName
@@ -86,11 +88,11 @@ def rehearse(
         confirmed(site, yes=yes, confirm=confirm)
         key = signing_key(site.environment)
         other = _other(request, like, stack)
-        with at_work(site) as work:
+        with telling(site) as attach, at_work(site, attach) as work:
             clear_deserted(work)
             refuse_open_run(site, work.connection)
             clear_scratch(work)
-            journal = work.new_journal()
+            journal = follow(site, work.new_journal())
             begin(site, journal, work.connection, task="rehearse", steps=STEPS, like=like)
             return _told(site, journal, key, _rehearsed(work, journal, other, load))
 

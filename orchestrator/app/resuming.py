@@ -15,10 +15,12 @@ from orchestrator.adapters.runs import all_runs
 from orchestrator.app.answer import Answer
 from orchestrator.app.at_work import AtWork, at_work, complete_copy
 from orchestrator.app.beginning import confirmed
+from orchestrator.app.live import follow
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.app.runs import carry_out
 from orchestrator.app.site import Site
+from orchestrator.app.telling import telling
 from orchestrator.app.walking_back import walk
 from orchestrator.app.work import work_of
 from orchestrator.core.approval import person_of
@@ -42,12 +44,12 @@ def resume(request: Request, *, abandon: str | None, yes: bool, confirm: Callabl
         site = site.taking_up(run)
         if abandon is None:
             confirmed(site, yes=yes, confirm=confirm)
-        with at_work(site) as work:
+        with telling(site) as attach, at_work(site, attach) as work:
             if abandon is not None:
                 return _abandon(work, run, abandon)
             _same_runbook(site, run)
             _same_target(work, run)
-            journal = work.take_up()
+            journal = follow(site, work.take_up())
             _tell(work, journal)
             return _go_on(work, journal, stack)
 

@@ -15,9 +15,11 @@ from orchestrator.app.deserted import clear_deserted
 from orchestrator.app.dispatching import dispatcher_of
 from orchestrator.app.finishing import finish
 from orchestrator.app.gating import gates_of
+from orchestrator.app.live import follow
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.app.site import Site
+from orchestrator.app.telling import telling
 from orchestrator.app.walking_back import walk_own
 from orchestrator.core.outcome import (
     Refused,
@@ -39,10 +41,10 @@ def deploy(request: Request, *, yes: bool, until: str | None, confirm: Callable[
         if request.dry_run:
             return _dry_run(site, steps[: steps.index(until) + 1] if until else steps, stack)
         confirmed(site, yes=yes, confirm=confirm)
-        with at_work(site) as work:
+        with telling(site) as attach, at_work(site, attach) as work:
             clear_deserted(work)
             refuse_open_run(site, work.connection)
-            journal = work.new_journal()
+            journal = follow(site, work.new_journal())
             begin(site, journal, work.connection, task="deploy", steps=steps, until=until)
             return carry_out(work, journal, steps, until=until, stack=stack)
 
@@ -78,7 +80,7 @@ def carry_out(
 
 
 def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:
-    journal = site.file_journal()
+    journal = follow(site, site.file_journal())
     with site.server.session("dry-run") as connection:
         begin(site, journal, connection, task="deploy", steps=names)
         target = Target(server=site.server, identity=identify(connection), within_s=0)

@@ -13,8 +13,10 @@ from orchestrator.app.beginning import begin, confirmed, refuse_open_run
 from orchestrator.app.deserted import clear_deserted
 from orchestrator.app.dispatching import dispatcher_of
 from orchestrator.app.finishing import finish
+from orchestrator.app.live import follow
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
+from orchestrator.app.telling import telling
 from orchestrator.app.work import Work, find_work
 from orchestrator.core.journal import (
     NotificationQueued,
@@ -52,16 +54,18 @@ def rollback(request: Request, *, run: str | None, yes: bool, confirm: Callable[
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=False)
         confirmed(site, yes=yes, confirm=confirm)
-        with at_work(site) as work:
+        with telling(site) as attach, at_work(site, attach) as work:
             clear_deserted(work)
             found = find_work(work.connection, run, site.environment.name)
             refuse_open_run(site, work.connection, but=found.run.id)
-            return walk_back(work, found)[1]
+            return walk_back(work, found, live=True)[1]
 
 
-def walk_back(work: AtWork, found: Work) -> tuple[Run, Answer]:
-    """The way back of a run, as a run of its own from its first event to its last."""
+def walk_back(work: AtWork, found: Work, *, live: bool = False) -> tuple[Run, Answer]:
+    """The way back of a run, as a run of its own from its first event to its last; `live` with a page meanwhile."""
     site, journal = work.site, work.new_journal()
+    if live:
+        follow(site, journal)
     begin(site, journal, work.connection, task="rollback", steps=("rollback",), rolls_back=found.run.id)
     work.open_ledger(journal)
     if not found.run.closed:

@@ -158,6 +158,7 @@ def run_document(summary: Summary, *, report: str | None, samples: Samples) -> D
         "reconnections": summary.reconnections,
         "lost_events": summary.lost_events,
         "overridden": list(summary.overridden),
+        "not_delivered": list(summary.not_delivered),
         "next_steps": list(summary.next_steps),
         "report": report,
     }

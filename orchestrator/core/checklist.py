@@ -202,7 +202,8 @@ def _verdict(run: Run, step: StepName, contract: frozenset[str]) -> bool | None:
     - `validate`, `audit`: a step, or the task of that name, whose findings are GO, or whose HOLD was accepted, so that
       the run came to its end; with `--only` or with a check that was not asked it is only a part, and says nothing.
       Findings that are not GO untick it; for `validate` a way back does, too.
-    - `preflight`: the same, but a later NO-GO does not untick it: the gates ask again by themselves.
+    - `preflight`: the same, but a later NO-GO does not untick it: the gates ask again by themselves. Of a deployment
+      that was refused it says nothing: production was not prepared.
     - `performance`: a rehearsal that measured writes and whose findings about them are GO, not narrowed by `--only`;
       where nothing was measured it says nothing. Findings that are not GO untick it; a HOLD too, which nobody accepts.
     - Any other step: done in a deployment, or a task of that name that is done.
@@ -218,6 +219,8 @@ def _verdict(run: Run, step: StepName, contract: frozenset[str]) -> bool | None:
         return None
     if step == "performance":
         return _measured(run)
+    if step not in CLAIMS and run.finished is not None and run.finished.state == "refused":
+        return None
     return _applied(run) if step == "apply" else _answered(run, step)
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from orchestrator.core.drift_lines import differences, without_keys
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.gate_facts import Facts
-from orchestrator.core.gates import SHOWN, Judged, is_closed, is_open, no_source, rehearse
+from orchestrator.core.gates import SHOWN, Judged, is_closed, is_open, no_source, rehearse, unread
 
 CLOCKS_DIFFER = timedelta(days=1)
 """How far the clock of another machine may be ahead; evidence of a later time would never be too old."""
@@ -32,7 +32,7 @@ def judge_rehearsal(facts: Facts) -> Judged:
         return is_closed(text, rehearse(facts))
     if rehearsed.problem:
         text = f"the ledger of {rehearsed.environment} could not be read: {rehearsed.problem}"
-        return Judged(status="unknown", observed=text, remedy=f"make {rehearsed.environment} reachable from here")
+        return unread(facts, text)
     return is_closed(f"no rehearsal of {facts.runbook.name} is on record in {rehearsed.environment}", rehearse(facts))
 
 
@@ -71,7 +71,7 @@ def judge_staging_run(facts: Facts) -> Judged:
     remedy = f"invoke deploy --env {rehearsed.environment}{facts.narrowed}{facts.where}"
     if rehearsed.problem:
         text = f"the ledger of {rehearsed.environment} could not be read: {rehearsed.problem}"
-        return Judged(status="unknown", observed=text, remedy=f"make {rehearsed.environment} reachable from here")
+        return unread(facts, text)
     others = f"; the last GO run there ({rehearsed.runs[-1].run}) carried another plan out" if rehearsed.runs else ""
     return is_closed(f"no GO run of {rehearsed.environment} for plan {digest}{others}", remedy)
 
@@ -109,7 +109,7 @@ def judge_same_tables(facts: Facts) -> Judged:
         theirs, there = without_keys(facts.evidence.lines, facts.plan), f"the rehearsal in {rehearsed.file}"
     if theirs is None:
         text = f"the catalog of {rehearsed.environment} could not be read: {rehearsed.problem}"
-        return Judged(status="unknown", observed=text, remedy=f"make {rehearsed.environment} reachable from here")
+        return unread(facts, text)
     mine = (line for line in facts.mine if line not in brought)
     others = (line for line in theirs if line not in brought)
     found = differences(mine, others, here=facts.environment.name, there=there)

@@ -32,6 +32,12 @@ class RelationRow:
     orphans: int | None
     query: str
     duration_ms: float | None
+    referenced_table: str
+
+    @property
+    def table_name(self) -> str:
+        """Schema and table, as `referenced_table` is written."""
+        return f"{self.schema}.{self.table}"
 
 
 def relation_rows(run: Run) -> Iterator[RelationRow]:
@@ -67,6 +73,7 @@ def _row(run: Run, planned: PlannedRelation, mine: Sequence[Statement], fate: Fa
         orphans=counted.orphans if counted else None,
         query=counted.query if counted and counted.orphans else "",
         duration_ms=sum(times) if times else None,
+        referenced_table=str(relation.referenced),
     )
 
 

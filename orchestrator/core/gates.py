@@ -16,6 +16,9 @@ from orchestrator.core.timeline import Road
 SHOWN = 5
 """How many differences of a catalog a finding names."""
 
+OVERRIDE = "; or invoke "
+"""Between what resolves a gate and the command that passes it on purpose."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
@@ -65,9 +68,8 @@ class Gate:
         if not self.overridable:
             return remedy
         narrowed = facts.narrowed if facts.task == "deploy" else ""
-        return (
-            f'{remedy}; or invoke {facts.task} {facts.options}{narrowed} --override {self.name} --override-reason "why"'
-        )
+        command = f"{facts.task} {facts.options}{narrowed}"
+        return f'{remedy}{OVERRIDE}{command} --override {self.name} --override-reason "why"'
 
 
 def is_open(observed: str) -> Judged:
@@ -118,6 +120,14 @@ def no_source(facts: Facts) -> Judged:
     return Judged(status="unknown", observed="the inventory names no environment.evidence_from", remedy=remedy)
 
 
+def unread(facts: Facts, observed: str) -> Judged:
+    """What is said where the environment of the evidence was not looked at: nobody named it, or it does not answer."""
+    there = facts.rehearsed.environment if facts.rehearsed else "staging"
+    named = facts.environment.environment.evidence_from is not None
+    unnamed = f'set evidence_from = "{there}" under [environment] in {facts.environment.name}.toml'
+    return Judged(status="unknown", observed=observed, remedy=f"make {there} reachable from here" if named else unnamed)
+
+
 def judge_identity(facts: Facts) -> Judged:
     """Law 8: production is not staging."""
     rehearsed = facts.rehearsed
@@ -134,8 +144,7 @@ def judge_identity(facts: Facts) -> Judged:
     theirs = evidence.target.system_identifier if evidence else ""
     if theirs and facts.here.system_identifier and theirs != facts.here.system_identifier:
         return is_open(f"{there} has another system identifier, says its evidence")
-    text = f"{there} could not be compared: {rehearsed.problem}"
-    return Judged(status="unknown", observed=text, remedy=f"make {there} reachable from here")
+    return unread(facts, f"{there} could not be compared: {rehearsed.problem}")
 
 
 def judge_standby(facts: Facts) -> Judged:

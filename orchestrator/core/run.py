@@ -16,6 +16,7 @@ from orchestrator.core.journal import (
     BlockerTerminated,
     CatalogRecorded,
     ConnectionRestored,
+    DeliveryGivenUp,
     Event,
     EvidenceRecorded,
     FindingsRecorded,
@@ -31,6 +32,7 @@ from orchestrator.core.journal import (
     RunFinished,
     RunResumed,
     RunStarted,
+    SchemaDescribed,
     StatementDone,
     StatementFailed,
     StatementIntended,
@@ -83,6 +85,7 @@ class Run:
     backup: BackupProved | None = None
     performance: PerformanceMeasured | None = None
     evidence: Evidence | None = None
+    schema: SchemaDescribed | None = None
     lock_failures: list[LockAttemptFailed] = field(default_factory=list)
     postponed: list[StatementPostponed] = field(default_factory=list)
     terminated: list[BlockerTerminated] = field(default_factory=list)
@@ -104,6 +107,7 @@ class Run:
     answers: list[AnswerHeard] = field(default_factory=list)
     predicted: TimesPredicted | None = None
     overridden: list[GatesOverridden] = field(default_factory=list)
+    given_up: list[DeliveryGivenUp] = field(default_factory=list)
     in_ledger: bool = False
     head: str = GENESIS
     count: int = 0
@@ -217,6 +221,8 @@ class Run:
         match event:
             case PerformanceMeasured():
                 self.performance = event
+            case SchemaDescribed():
+                self.schema = event
             case _:
                 return
 
@@ -249,6 +255,8 @@ class Run:
                 self.answers.append(event)
             case GatesOverridden():
                 self.overridden.append(event)
+            case DeliveryGivenUp():
+                self.given_up.append(event)
             case TimesPredicted():
                 self.predicted = event
             case EvidenceRecorded():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from orchestrator.core.checks import Finding
 from orchestrator.core.decision import Decision
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.fates import FATES, RelationRow, relation_rows
-from orchestrator.core.journal import AnswerHeard, BackupProved, PerformanceMeasured, StatementDone
+from orchestrator.core.gates import OVERRIDE
+from orchestrator.core.journal import AnswerHeard, BackupProved, PerformanceMeasured, RunStarted, StatementDone
 from orchestrator.core.outcome import RunState, StepState
 from orchestrator.core.prediction import Comparison, compare
 from orchestrator.core.run import Run
@@ -83,6 +85,7 @@ class Summary:
     head: str
     evidence: Evidence | None = None
     comparison: tuple[Comparison, ...] = ()
+    not_delivered: tuple[str, ...] = ()
 
     @property
     def answers_told(self) -> tuple[str, ...]:
@@ -156,6 +159,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         head=run.head,
         evidence=run.evidence,
         comparison=_comparison(run),
+        not_delivered=tuple(dict.fromkeys(each.reason for each in run.given_up)),
     )
 
 
@@ -225,18 +229,39 @@ def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -
     if started is None or state == "running":
         return
     where = f"--env {started.environment}{started.options.get('where', '')}"
-    yield from (record.remedy for record in run.steps.values() if record.remedy)
+    waits = state in {"held", "interrupted"}
+    # A step that waited says what it waits for; once its run is over nobody hears that any more.
+    yield from (each.remedy for each in run.steps.values() if each.remedy and (waits or each.state != "held"))
     if any(row.orphans for row in relations):
         yield "repair the orphans (a query stands beside each relation), then deploy again: only what is left is done"
+    if state == "refused":
+        yield from _opens(run)
     if state == "held" and run.in_ledger and open_hold(run) is not None:
         yield f'to accept the HOLD: invoke approve {where} --run {run.id} --note "why", then resume'
-    if state in {"held", "interrupted"} and run.in_ledger:
+    if waits and run.in_ledger and started.task != "rehearse":
         yield f"invoke resume {where}"
         yield f'to give it up: invoke resume {where} --abandon "why"'
-    elif state in {"refused", "held", "interrupted"}:
-        yield f"invoke {started.task} {where}"
+    elif state == "refused" or waits or (state == "failed" and started.task == "rehearse"):
+        yield f"invoke {started.task} {where}{_repeated(started)}"
     if state == "failed" and started.task == "deploy" and (run.standing or run.leftovers) and not run.rolled_back:
         yield f"invoke rollback {where} --run {run.id}"
     if state == "done" and started.task == "deploy" and run.changed:
         yield f"invoke validate {where}"
         yield f"to walk back: invoke rollback {where} --run {run.id}"
+
+
+def _opens(run: Run) -> Iterator[str]:
+    """What resolves the closed gates that a run was refused at, each once; not what passes them on purpose."""
+    last = run.verdicts[-1] if run.verdicts else None
+    found = run.findings.get(last.gate, ()) if last and last.word == "NO-GO" else ()
+    closed = (each for each in found if each.id.startswith("gate.") and each.counts_against)
+    ways = (each.remedy.partition(OVERRIDE)[0] for each in closed if each.severity == "critical")
+    yield from dict.fromkeys(way for way in ways if way)
+
+
+def _repeated(started: RunStarted) -> str:
+    """The options that make a command the same one again; who passed a gate on purpose has to say so again."""
+    told = {name: started.options.get(name) for name in ("only", "until", "like", "evidence")}
+    return "".join(
+        f" --{name} {shlex.quote(value)}" for name, value in {**told, "run": started.rolls_back}.items() if value
+    )

@@ -17,6 +17,9 @@ from tests import servers
 from tests.acceptance.copies import PhysicalCopy
 from tests.acceptance.desk import MASTER, Desk, execute, keys
 from tests.acceptance.poolers import PGBOUNCER, Pooler
+from tests.acceptance.proxied import At, Site, with_tables
+from tests.chaos.proxy import Proxy
+from tests.chaos.sections import port_of, with_port
 from tests.conftest import ClusterUrl
 
 
@@ -179,3 +182,32 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
     yield start
     for each in made:
         each.stop()
+
+
+@pytest.fixture
+def site(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Staging behind a proxy, with the base migration."""
+    primary = Cluster(directory=tmp_path_factory.mktemp("primary"), installation=server_installation(16))
+    primary.start()
+    url = with_tables(primary)
+    with Proxy(port_of(primary)) as proxy:
+        desk.environment("staging", with_port(url, proxy.port), policy="reconnect_within_s = 30")
+        yield Site(primary=primary, proxy=proxy, name=servers.database_name(url))
+    primary.discard()
+
+
+@pytest.fixture
+def at() -> Iterator[At]:
+    """Do something when the n-th effect has been committed, before the run knows of it."""
+    todo: dict[int, Callable[[], None]] = {}
+    seen = 0
+
+    def visit(point: str) -> None:
+        nonlocal seen
+        seen += point == "effect:committed"
+        if point == "effect:committed" and seen in todo:
+            todo.pop(seen)()
+
+    points.visit(visit)
+    yield todo.__setitem__
+    points.visit(lambda _: None)

@@ -147,6 +147,13 @@ def test_equal_environments_and_what_differs(shop: Shop) -> None:
     assert all(line in typed("--against", "staging").stdout for line in document["differences"])
 
 
+def test_drift_of_a_database_with_itself(shop: Shop) -> None:
+    """Two names for one database are equal without a difference, and that says nothing: exit 2, told as what it is."""
+    shop.policy("", url=shop.staging)
+    done = shop.desk.typed("drift", "--env", "prod", "--runbook", shop.runbook, "--against", "staging")
+    assert (done.returncode, "prod and staging are one database" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("words", [(), ("--against", "prod"), ("--against", "nowhere")])
 def test_drift_needs_two(shop: Shop, words: tuple[str, ...]) -> None:
     """One line, exit 2."""

@@ -280,6 +280,7 @@ def test_a_denial_ends_the_run_as_refused_and_walks_nothing_back(office: Office)
     assert (ended.exit_code, ended.document["state"], ended.document["run"]) == (EXIT_REFUSED, "refused", run)
     assert "denied by Citra" in ended.document["reason"]
     assert ended.document["rolled_back"] is False
+    assert not any("invoke approve" in step for step in ended.document["next_steps"])
     assert office.desk.events(ended, "walk_back_began") == []
     assert fingerprint(office.admin) == before
     with pytest.raises(Refused, match="is not open"):

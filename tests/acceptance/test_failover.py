@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 
-from orchestrator.adapters import lease, points, silence
+from orchestrator.adapters import points
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.programs import server_installation
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, TargetChanged, TargetLost
 from tests import servers
 from tests.acceptance.copies import PhysicalCopy
-from tests.acceptance.desk import MASTER, Desk, execute, fingerprint, has_ledger, keys, value
+from tests.acceptance.desk import Desk, execute, fingerprint, has_ledger, keys, value
 from tests.acceptance.losses import lose_undos
-from tests.chaos.proxy import Proxy
+from tests.acceptance.proxied import At, Site, until, with_tables
 from tests.chaos.sections import port_of, with_port
 
 REFUSED_AFTER = 29
@@ -31,34 +29,6 @@ create event trigger refuse on ddl_command_end when tag in ('ALTER TABLE') execu
 """
 """One key stands before, so that the 30th is refused."""
 
-At = Callable[[int, Callable[[], None]], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """A primary of its own behind an address that can lead elsewhere; `name` is the database."""
-
-    primary: Cluster
-    proxy: Proxy
-    name: str
-
-    def leads_to(self, port: int) -> None:
-        """From now on the address leads to another server."""
-        self.proxy.target = port
-        self.proxy.cut()
-
-
-@pytest.fixture
-def site(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Staging behind a proxy, with the base migration."""
-    primary = Cluster(directory=tmp_path_factory.mktemp("primary"), installation=server_installation(16))
-    primary.start()
-    url = with_tables(primary)
-    with Proxy(port_of(primary)) as proxy:
-        desk.environment("staging", with_port(url, proxy.port), policy="reconnect_within_s = 30")
-        yield Site(primary=primary, proxy=proxy, name=servers.database_name(url))
-    primary.discard()
-
 
 @pytest.fixture
 def standby(site: Site) -> Iterator[PhysicalCopy]:
@@ -67,48 +37,6 @@ def standby(site: Site) -> Iterator[PhysicalCopy]:
     made.start()
     yield made
     made.stop()
-
-
-@pytest.fixture
-def at() -> Iterator[At]:
-    """Do something when the n-th effect has been committed, before the run knows of it."""
-    todo: dict[int, Callable[[], None]] = {}
-    seen = 0
-
-    def visit(point: str) -> None:
-        nonlocal seen
-        seen += point == "effect:committed"
-        if point == "effect:committed" and seen in todo:
-            todo.pop(seen)()
-
-    points.visit(visit)
-    yield todo.__setitem__
-    points.visit(lambda _: None)
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence is told from slowness after a second: the tests would wait for it otherwise."""
-    for module, name in ((lease, "SILENT_FOR_S"), (lease, "HEARTBEAT_S"), (silence, "ANSWER_WITHIN_S")):
-        monkeypatch.setattr(module, name, 1.0)
-
-
-def with_tables(cluster: Cluster, name: str | None = None) -> str:
-    """A database with the base migration; its URL."""
-    url = servers.fresh_database(cluster.url())
-    if name is not None:
-        execute(cluster.url(), f'alter database "{servers.database_name(url)}" rename to "{name}"')
-        url = cluster.url(name)
-    for path in sorted((MASTER / "migrations").glob("*/migration.sql")):
-        execute(url, path.read_text("utf-8"))
-    return url
-
-
-def until(url: str, query: str, *values: object) -> None:
-    """Until the one value that a query finds is true."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        while not (connection.execute(query.encode(), values or None).fetchone() or (False,))[0]:
-            continue
 
 
 def caught_up(site: Site, standby: PhysicalCopy) -> None:
@@ -248,94 +176,6 @@ def test_a_server_that_stays_away(desk: Desk, site: Site, at: At) -> None:
     site.primary.start()
     site.leads_to(port_of(site.primary))
     assert desk.resume().exit_code == EXIT_DONE
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_black_hole(desk: Desk, site: Site, at: At) -> None:
-    """Nothing answers and nothing is closed: it is noticed, cut, and the run goes on."""
-    at(30, site.proxy.swallow)
-    answer = desk.deploy()
-    assert answer.exit_code == EXIT_DONE
-    assert desk.events(answer, "connection_restored")
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_black_hole_that_the_heartbeat_escapes(desk: Desk, site: Site, at: At) -> None:
-    """Its connection is cut and made again, and answers; the others stay silent, and are found out one by one."""
-    at(30, lambda: swallow_all_but_the_lease(site))
-    answer = desk.deploy()
-    assert answer.exit_code == EXIT_DONE
-    assert len(keys(site.primary.url(site.name))) == 45
-    assert desk.verified(answer.document["run"]) == (EXIT_DONE, "whole")
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_black_hole_in_the_middle_of_the_dump(desk: Desk, site: Site) -> None:
-    """pg_dump would wait for ever on a connection of its own; it goes with ours, and the backup is taken again."""
-    waits = "select exists (select from pg_stat_activity where application_name like %s and wait_event_type = 'Lock')"
-
-    def swallow() -> None:
-        with psycopg.connect(site.primary.url(site.name)) as blocker:
-            blocker.execute("lock table users in access exclusive mode")
-            begun.set()
-            until(site.primary.url(), waits, "orchestrator/%/backup")
-            swallow_all_but_the_lease(site)
-
-    begun, thread = threading.Event(), threading.Thread(target=swallow, daemon=True)
-
-    def visit(point: str) -> None:
-        if point == "backup:folder made" and not thread.ident:
-            thread.start()
-            begun.wait()
-
-    points.visit(visit)
-    desk.environment("staging", with_port(site.primary.url(site.name), site.proxy.port), backup='mode = "dump"')
-    answer = desk.deploy()
-    points.visit(lambda _: None)
-    thread.join()
-    assert answer.exit_code == EXIT_DONE
-    assert desk.events(answer, "connection_restored")
-    assert desk.verified(answer.document["run"]) == (EXIT_DONE, "whole")
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_black_hole_while_reconnecting(desk: Desk, site: Site, at: At) -> None:
-    """New connections are swallowed, too, for a while: each way to a new one ends by itself."""
-
-    def swallow() -> None:
-        site.proxy.cut()
-        site.proxy.swallow_next(3)
-
-    at(30, swallow)
-    answer = desk.deploy()
-    assert answer.exit_code == EXIT_DONE
-    assert site.proxy.to_swallow == 0
-    assert desk.verified(answer.document["run"]) == (EXIT_DONE, "whole")
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_black_hole_before_anything_began(desk: Desk, site: Site, at: At) -> None:
-    """While the preflight reads there is no lease yet; it is noticed, and refused with nothing changed."""
-    seen: list[str] = []
-
-    def swallow(point: str) -> None:
-        if point == "file:journal.jsonl" and not seen:
-            seen.append(point)
-            site.proxy.swallow()
-
-    points.visit(swallow)
-    answer = desk.deploy()
-    assert (answer.exit_code, answer.document["state"], seen) == (2, "refused", ["file:journal.jsonl"])
-    assert "connection" in answer.document["reason"]
-    assert desk.deploy().exit_code == EXIT_DONE
-
-
-def swallow_all_but_the_lease(site: Site) -> None:
-    """The lease's connection is cut instead, so that the heartbeat is well again on a new one."""
-    heart = "select client_port from pg_stat_activity where application_name like 'orchestrator/%/lease'"
-    port = value(site.primary.url(), heart)
-    site.proxy.swallow()
-    site.proxy.cut_from(port)
 
 
 def execute_policy(desk: Desk, site: Site, policy: str) -> None:

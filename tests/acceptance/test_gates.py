@@ -8,11 +8,13 @@ from datetime import timedelta
 import pytest
 
 from orchestrator.adapters import points
+from orchestrator.adapters.evidence import signing_key, write_evidence
 from orchestrator.app.answer import Answer
 from orchestrator.core.outcome import Refused
 from tests import servers
 from tests.acceptance.desk import Desk, execute, finding, keys, states, value
 from tests.acceptance.production import NOW, WINDOW, Shop
+from tests.adapters.test_evidence import environment, run_of, write_pair
 from tests.conftest import ClusterUrl
 
 
@@ -113,6 +115,10 @@ def test_no_staging_run(shop: Shop) -> None:
     answer = shop.deploy()
     closed(shop, answer, "staging_run", "no GO run of staging", remedy="invoke deploy --env staging")
     assert only(answer) == {"staging_run"}
+    resolve, again = answer.document["next_steps"]
+    assert resolve.startswith("invoke deploy --env staging ")
+    assert "--override" not in resolve
+    assert again.startswith("invoke deploy --env prod ")
 
 
 def test_a_staging_run_that_was_walked_back_does_not_count(ready: Shop) -> None:
@@ -321,6 +327,13 @@ def test_a_narrower_run_is_another_plan(ready: Shop) -> None:
     assert only(answer) == {"rehearsal", "staging_run"}
 
 
+def test_the_next_command_is_as_narrow_as_the_refused_one(ready: Shop) -> None:
+    """What is typed again is the same deployment, and not a wider one."""
+    answer = ready.deploy(only=("notes",))
+    assert answer.exit_code == 2
+    assert answer.document["next_steps"][-1].endswith(" --only notes")
+
+
 def test_evidence_from_a_file_that_is_not_there(desk: Desk) -> None:
     """Exit 2, before anything is looked at."""
     done = desk.typed("deploy", "--env", "prod", "--evidence", "nowhere.json")
@@ -333,6 +346,34 @@ def test_an_evidence_file_that_proves_nothing(ready: Shop) -> None:
     file.write_text("{}", encoding="utf-8")
     answer = ready.deploy(evidence=str(file))
     closed(ready, answer, "rehearsal", remedy="leave --evidence out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [({"runbook": "till"}, "runbook till, and this is shop"), ({"environment": "lab"}, "evidence of lab")],
+)
+def test_signed_evidence_of_something_else(shop: Shop, changes: dict[str, object], word: str) -> None:
+    """The same keys may be another runbook's or have been tried elsewhere: good and signed, and nothing to go by."""
+    shop.decide()
+    private, _ = write_pair(shop.desk.folder)
+    shop.policy(f'[evidence]\nkey = {{ file = "{private}" }}')
+    strange, evidence, file = shop.evidence(**changes), shop.evidence(), shop.desk.folder / "evidence.json"
+    signer = signing_key(environment(private))
+    shop.stage()
+    write_evidence(file, run_of(strange), signer)
+    closed(shop, shop.deploy(evidence=str(file)), "rehearsal", word, remedy="leave --evidence out")
+    write_evidence(file, run_of(evidence), signer)
+    assert shop.deploy(evidence=str(file)).exit_code == 0
+
+
+def test_a_file_whose_source_is_not_named(shop: Shop) -> None:
+    """Nobody can be reached who has no name: what is missing is the name."""
+    private, _ = write_pair(shop.desk.folder)
+    shop.policy(f'[evidence]\nkey = {{ file = "{private}" }}', head="")
+    file = shop.desk.folder / "evidence.json"
+    write_evidence(file, run_of(shop.evidence()), signing_key(environment(private)))
+    answer = shop.deploy(evidence=str(file))
+    closed(shop, answer, "staging_run", "names no environment.evidence_from", remedy='set evidence_from = "staging"')
 
 
 def test_no_evidence_from(ready: Shop) -> None:

@@ -71,6 +71,8 @@ def test_a_rehearsal_walks_back_from_every_boundary(desk: Desk, staging: str) ->
     assert desk.deploy().exit_code == EXIT_DONE
 
 
+# 15 takes the same locks as 16.
+@pytest.mark.parametrize("master_on", [16, 18], indirect=True)
 def test_the_locks_really_held_are_those_of_the_plan(desk: Desk, master_on: str) -> None:
     """Read from pg_locks inside each transaction: per table the strongest is the planned one, on every version."""
     desk.environment("staging", master_on)
@@ -147,9 +149,11 @@ def test_the_plan_is_empty_when_everything_stands(desk: Desk, staging: str) -> N
     ]
 
 
-@pytest.mark.parametrize("following", ["rehearse", "deploy"])
-@pytest.mark.parametrize("moment", ["the copy is made", "writes are measured", "the walks"])
-def test_the_copy_is_gone_after_a_kill(desk: Desk, staging: str, following: str, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("moment", "following"),
+    [("the copy is made", "deploy"), ("writes are measured", "rehearse"), ("the walks", "deploy")],
+)
+def test_the_copy_is_gone_after_a_kill(desk: Desk, staging: str, moment: str, following: str) -> None:
     """SIGKILL leaves a database, a dump and an open run: the next rehearsal or deployment removes them all."""
     execute(staging, BASE_ROWS)
     reached: dict[str, Callable[[], bool]] = {
@@ -210,6 +214,8 @@ def test_an_interrupted_rehearsal(desk: Desk, staging: str, until: Callable[[str
     document = json.loads(said)
     assert (document["state"], document["verdict"], document["evidence"]) == ("failed", "HOLD", None)
     assert "repeated, not resumed" in document["reason"]
+    assert document["next_steps"][-1].startswith("invoke rehearse --env staging ")
+    assert document["next_steps"][-1].endswith(f" --only {','.join(FEW)}")
     assert rows(staging, SCRATCH) == []
     assert desk.deploy(only=FEW).exit_code == EXIT_DONE
 

@@ -58,7 +58,7 @@ def test_there_are_points_enough(stage: Stage) -> None:
     assert {"effect:begin", "effect:committed", "journal:committed", "backup:proved", "lease:claimed"} <= set(names)
 
 
-@pytest.mark.parametrize(("command", "count"), [("deploy", 6), ("rollback", 4)])
+@pytest.mark.parametrize(("command", "count"), [("deploy", 4), ("rollback", 3)])
 def test_killed_at_points(stage: Stage, command: Command, count: int) -> None:
     """Killed there, resumed, and equal to a run that nobody killed."""
     same(sections.at_points(stage, command, spread(stage, command, count)))

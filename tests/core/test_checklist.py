@@ -194,6 +194,14 @@ def test_a_preflight_that_fails_later_unticks_nothing() -> None:
     assert states(ticked(bad)) == {}
 
 
+@pytest.mark.parametrize(("state", "ticks"), [("refused", {}), ("held", {PREPARE: "r1"}), ("done", {PREPARE: "r1"})])
+def test_a_refused_deployment_prepared_nothing(state: RunState, ticks: dict[str, str]) -> None:
+    """Its preflight was GO, and a gate that was closed kept it from production all the same."""
+    gated = run("r1", ("preflight", "done"), state=state, kind="production", environment="prod")
+    gated.findings["preflight"] = (finding("x", "pass"),)
+    assert states(ticked(gated)) == ticks
+
+
 def rehearsed(name: str, *statuses: FindingStatus, **rest: Any) -> Run:
     """A rehearsal with one finding about writes for each status; a failure is important."""
     found = run(name, ("walks", "done"), ("performance", "done"), task="rehearse", **rest)

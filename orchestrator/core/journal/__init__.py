@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 
 from orchestrator.core.identity import Identity
+from orchestrator.core.journal.documents import SchemaDescribed
 from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden, TimesPredicted
+from orchestrator.core.journal.messages import DeliveryGivenUp, MessageDelivered
 from orchestrator.core.journal.runs import (
     ConnectionRestored,
     HoldAsked,
@@ -79,7 +81,10 @@ Event = (
     | GatesOverridden
     | AnswerHeard
     | NotificationQueued
+    | MessageDelivered
+    | DeliveryGivenUp
     | RunFinished
+    | SchemaDescribed
 )
 
 
@@ -98,6 +103,7 @@ __all__ = [
     "BlockerTerminated",
     "CatalogRecorded",
     "ConnectionRestored",
+    "DeliveryGivenUp",
     "Event",
     "EvidenceRecorded",
     "FindingsRecorded",
@@ -108,6 +114,7 @@ __all__ = [
     "LedgerOpened",
     "LedgerRewound",
     "LockAttemptFailed",
+    "MessageDelivered",
     "NotificationQueued",
     "OrphansCounted",
     "PerformanceMeasured",
@@ -115,6 +122,7 @@ __all__ = [
     "RunFinished",
     "RunResumed",
     "RunStarted",
+    "SchemaDescribed",
     "StatementDone",
     "StatementFailed",
     "StatementIntended",

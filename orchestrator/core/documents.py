@@ -1,0 +1,334 @@
+"""The document set: which documents there are, who reads them in which order, and the one view they are made from.
+
+Nothing here is a number: all of them come from the journals of runs, the runbook and its decision.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from orchestrator.core.checklist import Box, CheckedPhase, boxes
+from orchestrator.core.decision import UNDECIDED, Decision
+from orchestrator.core.journal.documents import SchemaDescribed
+from orchestrator.core.matching import Status
+from orchestrator.core.plan import Plan, PlannedRelation
+from orchestrator.core.run import Run
+from orchestrator.core.summary import Summary, summarize
+from orchestrator.core.timeline import Option, Road, Runbook
+
+WORDS_A_MINUTE: Final = 200
+"""How quickly people read what they have to act upon."""
+
+FAILED: Final[frozenset[Status]] = frozenset({"different", "impossible"})
+"""Statuses that no statement of ours mends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A document of the set. `option` is the road that it belongs to; None for all."""
+
+    key: str
+    file: str
+    title: str
+    purpose: str
+    option: Option | None = None
+
+
+PAGES: Final = (
+    Page(key="start", file="START_HERE.md", title="Start page", purpose="where it stands, and who reads what"),
+    Page(
+        key="actions",
+        file="POST_STAGING_ACTION_ITEMS.md",
+        title="Action items",
+        purpose="what is done, what is left, and the command for it",
+    ),
+    Page(
+        key="strategy",
+        file="FK_STRATEGY_ANALYSIS.md",
+        title="Strategy analysis",
+        purpose="the decision, its options and what they rest on",
+    ),
+    Page(
+        key="report",
+        file="STAGING_DEPLOYMENT_FINAL_REPORT.md",
+        title="Staging report",
+        purpose="every relation, table and check on staging",
+    ),
+    Page(
+        key="summary",
+        file="STAGING_DEPLOYMENT_SUCCESS.md",
+        title="Staging summary",
+        purpose="how staging ended, on one page",
+    ),
+    Page(
+        key="validation",
+        file="APP_LEVEL_VALIDATION.md",
+        title="Application-level validation",
+        purpose="what the application has to check instead of the database",
+        option="B",
+    ),
+    Page(
+        key="audits",
+        file="ORPHAN_CHECK_AUDITS.md",
+        title="Orphan audits",
+        purpose="the queries that find what the application let through",
+        option="B",
+    ),
+    Page(
+        key="index",
+        file="MASTER_TABLES_DEPLOYMENT_INDEX.md",
+        title="Index of documents",
+        purpose="all documents with their length, and the records behind them",
+    ),
+    Page(
+        key="runbook",
+        file="README_RUNBOOK.md",
+        title="Migration runbook",
+        purpose="the steps, their commands, and the way back",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guide:
+    """A role with what it needs to know, and the documents in the order in which it reads them."""
+
+    role: str
+    goal: str
+    reads: tuple[str, ...]
+
+
+GUIDES: Final = (
+    Guide(
+        role="Project lead",
+        goal="Decide for a road, and know what stands between now and production.",
+        reads=("start", "actions", "strategy", "report"),
+    ),
+    Guide(
+        role="Developer",
+        goal="Know what changes for the code that writes these tables.",
+        reads=("start", "strategy", "validation", "actions", "report"),
+    ),
+    Guide(
+        role="DBA",
+        goal="Judge relations, locks and the way back.",
+        reads=("start", "report", "strategy", "runbook", "audits"),
+    ),
+    Guide(
+        role="SRE",
+        goal="Run it, watch it, and know when to walk back.",
+        reads=("start", "summary", "runbook", "actions", "audits"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """The newest deployment of an environment, and the newer rollback of it, if there is one."""
+
+    summary: Summary
+    rollback: Summary | None = None
+
+    @property
+    def production(self) -> bool:
+        """Whether it was on production."""
+        return self.summary.kind == "production"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentSet:
+    """The view of all documents. `where` are the options that a command has to repeat, `at` is the snapshot's time."""
+
+    snapshot: Summary
+    at: datetime
+    runbook: Runbook
+    decision: Decision | None
+    risk: str
+    plan: Plan
+    schema: SchemaDescribed
+    rehearsal: Summary | None = None
+    deployments: tuple[Deployment, ...] = ()
+    phases: tuple[CheckedPhase, ...] = ()
+    unread: tuple[str, ...] = ()
+    where: str = ""
+
+    @property
+    def option(self) -> Option | None:
+        """The road that was decided for."""
+        return self.decision.option if self.decision else None
+
+    @property
+    def road(self) -> Road | None:
+        """What that option means."""
+        return self.runbook.roads[self.decision.option] if self.decision else None
+
+    @property
+    def risk_before(self) -> str:
+        """The risk as it is until somebody decides."""
+        return UNDECIDED if self.runbook.needs_decision else ""
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """The documents of this set, in their order."""
+        return tuple(each for each in PAGES if each.option in {None, self.option})
+
+    @property
+    def others(self) -> tuple[Page, ...]:
+        """The documents that another decision would add."""
+        roads = self.runbook.roads
+        return tuple(each for each in PAGES if each not in self.pages and each.option in roads)
+
+    @property
+    def guides(self) -> tuple[Guide, ...]:
+        """The guides with the documents that are there."""
+        here = {each.key for each in self.pages}
+        return tuple(
+            Guide(role=each.role, goal=each.goal, reads=tuple(key for key in each.reads if key in here))
+            for each in GUIDES
+        )
+
+    @property
+    def promised(self) -> tuple[PlannedRelation, ...]:
+        """The relations of this release, in the contract's order."""
+        return tuple(each for each in self.plan.relations if each.status != "deferred")
+
+    @property
+    def deferred(self) -> tuple[PlannedRelation, ...]:
+        """The relations that are left for later, each with its reason."""
+        return tuple(each for each in self.plan.relations if each.status == "deferred")
+
+    @property
+    def failed(self) -> tuple[PlannedRelation, ...]:
+        """The relations that no statement of ours mends, each with its reason."""
+        return tuple(each for each in self.plan.relations if each.status in FAILED)
+
+    @property
+    def statuses(self) -> Mapping[str, int]:
+        """The promised relations by their status in the snapshot."""
+        counts = Counter(each.status for each in self.promised)
+        return {
+            "present": counts["present"],
+            "missing": counts["missing"],
+            "failed": sum(counts[each] for each in FAILED),
+        }
+
+    @property
+    def priorities(self) -> Mapping[str, Mapping[str, int]]:
+        """Promised, present and missing relations by priority, the most urgent first."""
+        found = {}
+        for word in ("critical", "high", "medium", "low"):
+            mine = Counter(each.status for each in self.promised if each.relation.priority == word)
+            if mine:
+                found[word] = {"promised": mine.total(), "present": mine["present"], "missing": mine["missing"]}
+        return found
+
+    @property
+    def on_delete(self) -> Mapping[str, int]:
+        """The promised relations by what a delete of the referenced row does."""
+        return dict(Counter(each.relation.on_delete for each in self.promised).most_common())
+
+    @property
+    def referenced(self) -> Mapping[str, int]:
+        """The promised relations by referenced table."""
+        return dict(Counter(str(each.relation.referenced) for each in self.promised).most_common())
+
+    @property
+    def figures(self) -> Mapping[str, int]:
+        """What the tables have from which the promised relations start."""
+        tables = [each for each in self.schema.tables if each.refers]
+        return {
+            "tables": len(tables),
+            "indexes": sum(each.indexes for each in tables),
+            "checks": sum(len(each.checks) for each in tables),
+            "partial_unique": sum(len(each.partial_unique) for each in tables),
+        }
+
+    @property
+    def done(self) -> tuple[Box, ...]:
+        """The boxes of the checklist that are ticked."""
+        return tuple(box for _, box in boxes(self.phases) if box.ticked)
+
+    @property
+    def left(self) -> tuple[Box, ...]:
+        """The boxes that are not."""
+        return tuple(box for _, box in boxes(self.phases) if not box.ticked)
+
+    @property
+    def staging(self) -> tuple[Deployment, ...]:
+        """The newest deployment of each environment that is not production."""
+        return tuple(each for each in self.deployments if not each.production)
+
+    @property
+    def production(self) -> tuple[Deployment, ...]:
+        """The newest deployment of each production environment."""
+        return tuple(each for each in self.deployments if each.production)
+
+    def orphans(self, relation: str) -> int | None:
+        """Orphans in rows as the newest deployment that counted them saw; None where nobody did."""
+        rows = (row for each in self.deployments for row in each.summary.relations if row.id == relation)
+        return next((row.orphans for row in rows if row.orphans is not None), None)
+
+
+def document_set(
+    snapshot: Run,
+    runbook: Runbook,
+    *,
+    rehearsal: Run | None = None,
+    deployments: Iterable[tuple[Run, Run | None]] = (),
+    phases: Sequence[CheckedPhase] = (),
+    risk: str = "",
+    unread: Sequence[str] = (),
+    where: str = "",
+) -> DocumentSet:
+    """The view of a snapshot and of the runs known beside it; a deployment comes with its rollback, if any.
+
+    The decision is that of the snapshot. Raises ValueError for a snapshot that is not whole.
+    """
+    if snapshot.started is None or snapshot.started_at is None or snapshot.plan is None or snapshot.schema is None:
+        message = f"run {snapshot.id} is no whole snapshot: plan or schema is missing"
+        raise ValueError(message)
+    told = [Deployment(summary=summarize(run), rollback=summarize(back) if back else None) for run, back in deployments]
+    return DocumentSet(
+        snapshot=summarize(snapshot),
+        at=snapshot.started_at,
+        runbook=runbook,
+        decision=snapshot.started.decision,
+        risk=risk or snapshot.started.risk,
+        plan=snapshot.plan,
+        schema=snapshot.schema,
+        rehearsal=summarize(rehearsal) if rehearsal else None,
+        deployments=tuple(sorted(told, key=lambda each: (each.production, each.summary.environment))),
+        phases=tuple(phases),
+        unread=tuple(unread),
+        where=where,
+    )
+
+
+def same_state(one: Run, other: Run) -> bool:
+    """Whether two snapshots tell the same: target, options, decision, plan, catalog and checks."""
+    return _told(one) is not None and _told(one) == _told(other)
+
+
+def _told(run: Run) -> tuple[object, ...] | None:
+    if run.started is None or run.plan is None or run.schema is None or "before" not in run.catalogs:
+        return None
+    first = run.started
+    return (
+        (first.environment, first.target, first.options, first.decision, first.definition, first.runbook),
+        (run.plan.digest, run.plan.relations, run.catalogs["before"], run.schema),
+    )
+
+
+def word_count(text: str) -> int:
+    """Words of a document: what stands between blanks and has a letter or a digit; a grouped number is one."""
+    return sum(re.search(r"\w", each) is not None for each in re.findall(r"[^ \t\r\n]+", text))
+
+
+def minutes(words: int) -> int:
+    """How long reading takes, in whole minutes, at least one."""
+    return max(1, -(-words // WORDS_A_MINUTE))
