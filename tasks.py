@@ -83,15 +83,16 @@ def _request(c: Any, own: dict[str, Any], common: dict[str, Any]) -> Request:
 def _answer(act: Callable[[], Answer], *, json: bool) -> None:
     """Call the app; one line for what a person can mend, the document for a script, and the exit code."""
     from orchestrator.app import DATABASE_ERROR, explained
+    from orchestrator.app.answer import JSON_ESCAPE
     from orchestrator.core.outcome import EXIT_FAILED, EXIT_HELD, OrchestratorError
 
     signal.signal(signal.SIGTERM, _interrupt)
     # Values make no circles: left as it is, the collector would spend a third of a large plan in looking for some.
     gc.set_threshold(250_000)
-    for stream in (sys.stdout, sys.stderr):
+    for stream, errors in ((sys.stdout, JSON_ESCAPE), (sys.stderr, "backslashreplace")):
         # A name that the terminal cannot show is written as an escape, never a reason to fall silent.
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=errors)
     try:
         answer = act()
     except OrchestratorError as error:

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live line on a terminal, plain stable lines everywhere else."""
+"""What a person sees while a run goes on: a live view on a terminal, plain stable lines everywhere else."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from orchestrator.adapters.live import LiveView, printable
 from orchestrator.adapters.redaction import redacted
 from orchestrator.core.checklist import CheckedPhase
 from orchestrator.core.checks import Finding
@@ -24,7 +24,6 @@ from orchestrator.core.journal import (
     StatementPostponed,
     StatementUndone,
     StepFinished,
-    StepStarted,
     TableVacuumed,
     UndoPassedOver,
     VerdictGiven,
@@ -50,7 +49,7 @@ STYLES: Mapping[str, str] = {
 }
 
 EVERY = 10
-"""On plain output every tenth statement is told, on a terminal the bar shows each."""
+"""On plain output every tenth statement is told, on a terminal the live view shows each."""
 
 
 class _PatientConsole(Console):
@@ -69,23 +68,23 @@ class Screen:
         self.console = _PatientConsole(
             file=stream or (sys.stderr if json else sys.stdout), highlight=False, soft_wrap=True, emoji=False
         )
-        self._progress: Progress | None = None
-        self._bar: TaskID | None = None
+        # Asked of the stream itself: FORCE_COLOR makes rich take a pipe for a terminal.
+        alive = self.console.is_terminal and not self.console.is_dumb_terminal and self.console.file.isatty()
+        self._view = LiveView(console=self.console) if alive else None
 
     def line(self, text: str = "", *, status: str = "") -> None:
         """One line; a status word in front of it gets its colour."""
         word = f"[{STYLES.get(status.strip(), 'bold')}]{escape(status)}[/] " if status else ""
         try:
-            self.console.print(word + escape(redacted(text)))
+            self.console.print(word + escape(printable(redacted(text), self.console.encoding, keep="\n\t")))
         except (OSError, ValueError):
             # A full disk behind a redirection, a closed stream: telling never breaks the work.
             self.console.quiet = True
 
     def close(self) -> None:
         """Give the terminal back, also when a run stopped in the middle of a step."""
-        if self._progress:
-            self._progress.stop()
-            self._progress = None
+        if self._view:
+            self._view.close()
 
     def preview(self, step: str, text: str) -> None:
         """A line of a dry run."""
@@ -93,11 +92,11 @@ class Screen:
 
     def listen(self, event: Event, run: Run) -> None:
         """Tell an event that is on record."""
+        if self._view and not self.console.quiet:
+            self._view.see(event, run)
         match event:
             case RunStarted():
                 self._started(event, run)
-            case StepStarted():
-                self._step_started(event, run)
             case StepFinished():
                 self._step_finished(event)
             case FindingsRecorded():
@@ -161,22 +160,7 @@ class Screen:
         dry = " (dry run: nothing is changed)" if event.dry_run else ""
         self.line(f"run {run.id}: {event.task} {event.runbook} on {event.environment}{dry}")
 
-    def _step_started(self, event: StepStarted, run: Run) -> None:
-        total = len(run.plan.statements) if run.plan else 0
-        if event.step in {"apply", "rollback"} and self.console.is_terminal and total:
-            self._progress = Progress(
-                TextColumn("  {task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                console=self.console,
-                transient=True,
-            )
-            self._progress.start()
-            self._bar = self._progress.add_task(event.step, total=total)
-
     def _step_finished(self, event: StepFinished) -> None:
-        self.close()
         self.line(f"{event.step:<10} {event.note} ({event.duration_ms / 1000:.1f} s)", status=f"{event.state:<8}")
 
     def _findings(self, findings: tuple[Finding, ...]) -> None:
@@ -230,9 +214,7 @@ class Screen:
         self.line(told)
 
     def _advance(self, text: str, count: int, total: int) -> None:
-        if self._progress and self._bar is not None:
-            self._progress.update(self._bar, completed=count)
-        elif count % EVERY == 0 or count == total:
+        if self._view is None and (count % EVERY == 0 or count == total):
             self.line(f"  {text}")
 
 
