@@ -101,7 +101,6 @@ def judge_policy(subject: Subject, _: tuple[Row, ...]) -> Judgement:
     asked = {
         "policy.monitor_rollback": policy.monitor_rollback,
         "host": bool(environment.host),
-        "templates.directory": environment.templates.directory is not None,
     }
     return none_of([key for key, wanted in asked.items() if wanted], well="all of it", most=len(asked))
 
