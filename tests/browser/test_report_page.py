@@ -32,6 +32,7 @@ KEPT = os.environ.get("REPORT_SCREENSHOTS")
 Scheme = Literal["light", "dark"]
 RUNS = ("done", "failed", "held", "rolled-back")
 WIDE = ViewportSize(width=1400, height=900)
+LAPTOP = ViewportSize(width=1100, height=800)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 SHOWN = """() => [...document.querySelectorAll("#relations-table tbody tr")]
     .filter((row) => row.getClientRects().length > 0).map((row) => row.cells[0].innerText)"""
@@ -129,7 +130,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_fits_both_widths_in_light_and_dark(opened: Opened, pictures: Path) -> None:
     """Nothing is said on the console, nothing is asked for, nothing is wider than the window, all charts are there."""
     colours = set()
-    for size in (WIDE, NARROW):
+    for size in (WIDE, LAPTOP, NARROW):
         opened.page.set_viewport_size(size)
         assert opened.overflow <= 0
         for scheme in SCHEMES:
