@@ -167,6 +167,7 @@ class ReportDocument:
     reconnections: int
     lost_events: int
     overridden: list[str]
+    not_delivered: list[str]
     next_steps: list[str]
     report: str | None
     task: Task

@@ -19,6 +19,7 @@ from slack_sdk.models.blocks import (
     SectionBlock,
 )
 
+from orchestrator.adapters.redaction import redacted
 from orchestrator.adapters.render import badge, headline
 from orchestrator.adapters.templates import render
 from orchestrator.core.approval import told
@@ -99,8 +100,8 @@ def escaped(text: str) -> str:
 
 
 def _said(words: str) -> Said:
-    """The first line is the title."""
-    words = words.strip()
+    """The first line is the title. Like every line that leaves us, it holds no password and no token."""
+    words = redacted(words.strip())
     whole = words if len(words) <= MOST else words[:MOST] + "\N{HORIZONTAL ELLIPSIS}"
     title, _, rest = whole.partition("\n")
     parts = RichTextElementParts

@@ -83,13 +83,16 @@ def _lacking(scopes: frozenset[str]) -> list[str]:
 
 
 def _reads(channel: SlackChannel, missing: list[str]) -> list[str]:
-    """Whether the channel can be read back; a scope alone does not tell, a private channel has another."""
+    """Whether the channel can be found and read back as a run does it; a private one has scopes of its own."""
+    fresh = SlackChannel(settings=channel.settings, token=channel.token)
     try:
-        channel.beside(datetime.now(UTC) - timedelta(minutes=1))
+        fresh.beside(datetime.now(UTC) - timedelta(minutes=1))
     except RefusedForGood as error:
         told = f"the channel cannot be read ({error}): {SCOPES[-1][1]}"
         return [] if any("history" in each for each in missing) else [told]
-    return []
+    if fresh.id:
+        return []
+    return [f'the channel is not found by its name: write channel = "{channel.id}", or {SCOPES[-1][1]}']
 
 
 EXPLAINED: Final[Mapping[str, str]] = {

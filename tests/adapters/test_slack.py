@@ -92,6 +92,13 @@ def test_a_hostile_name_shows_up_as_it_is(name: str) -> None:
     assert said[3].text.count("<!here>") == 1
 
 
+def test_a_password_in_what_a_server_said_is_starred() -> None:
+    """Texts from outside may quote a connection string; no message shows its password."""
+    url = "postgresql://app:hunter2@db.example/app"
+    run, summary = a_run(RunFinished(state="failed", reason=f"cannot connect to {url}"))
+    assert "hunter2" not in run_message(summary, standing(run, BEGAN), report="").text
+
+
 def test_a_long_message_is_cut_where_slack_would_refuse_it() -> None:
     """A reason of 10 000 characters."""
     run, summary = a_run(RunFinished(state="failed", reason="x" * 10_000))
@@ -220,6 +227,18 @@ def test_notify_test_warns_of_at_least_once(tmp_path: Any, slack: SlackServer, m
     assert answer.exit_code == 0
     assert "at least once" in " ".join(answer.document["missing"])
     assert "files:write" in " ".join(answer.document["missing"])
+
+
+def test_notify_test_tells_the_channels_id_where_its_name_is_not_enough(
+    tmp_path: Any, slack: SlackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading needs the id; a token that may not list channels cannot find it by the name."""
+    monkeypatch.setenv("THE_TOKEN", TOKEN)
+    slack.scopes = "chat:write,files:write,channels:history"
+    answer = tried(tmp_path, slack)
+    assert answer.exit_code == 0
+    assert answer.document["missing"] == [each for each in answer.document["missing"] if CHANNEL in each] != []
+    assert tried(tmp_path, slack, channel=CHANNEL).document["missing"] == []
 
 
 def test_notify_wants_one_thing_and_somebody_to_tell(tmp_path: Any, slack: SlackServer) -> None:
