@@ -7,6 +7,7 @@ from pathlib import Path
 
 from orchestrator.adapters.document_set import Document, DocumentFolder, described, documents
 from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.overrides import in_force
 from orchestrator.adapters.postgres import Connection
 from orchestrator.app.answer import Answer
 from orchestrator.app.beginning import begin
@@ -32,6 +33,7 @@ def docs(request: Request, *, out: str | None) -> Answer:
         site = open_site(request, stack, read_only=True)
         with site.server.session("docs") as connection:
             made = documents(_view(site, connection))
+        failed = in_force().told
     paths, gone = folder.write(made)
     for path, each in zip(paths, made, strict=True):
         site.screen.line(f"{path}: {each.page.title}, {each.words} words, {each.minutes} min")
@@ -40,7 +42,7 @@ def docs(request: Request, *, out: str | None) -> Answer:
     if folder.others:
         site.screen.line(f"{len(folder.others)} other files in {folder.path} were left as they are", status="note")
     site.screen.line(f"{len(made)} documents in {folder.path}", status="done")
-    return Answer(document=_document(site, paths, made), exit_code=EXIT_DONE)
+    return Answer(document=_document(site, paths, made) | {"template_errors": failed}, exit_code=EXIT_DONE)
 
 
 def _view(site: Site, connection: Connection) -> DocumentSet:
