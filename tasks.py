@@ -493,5 +493,15 @@ def bench(
 @task(auto_shortflags=False, help={"only": "a pytest expression"})
 def test(c, only=None):
     """Run the suite on servers that it starts itself, two workers at a time."""
+    _pytest(c, "not matrix", only)
+
+
+@task(auto_shortflags=False, help={"only": "a pytest expression"})
+def matrix(c, only=None):
+    """Run what the suite leaves out: more versions and more schemas of its slow tests."""
+    _pytest(c, "matrix", only)
+
+
+def _pytest(c, marked, only):
     chosen = f"-k {shlex.quote(only)}" if only else ""
-    c.run(f"{sys.executable} -m pytest -n 2 --dist worksteal {chosen}", in_stream=False)
+    c.run(f"{sys.executable} -m pytest -n 2 --dist worksteal -m {shlex.quote(marked)} {chosen}", in_stream=False)

@@ -16,6 +16,11 @@ from tests import servers
 
 ROOT = Path(__file__).parents[1]
 MAJORS = (15, 16, 18)
+MATRIX = pytest.mark.matrix
+"""What `invoke matrix` runs beside the suite: more versions and more schemas of what is slow."""
+
+NEWEST = (pytest.param(15, marks=MATRIX), pytest.param(16, marks=MATRIX), 18)
+"""Every version in the matrix, the newest in the suite: for what was never seen to differ between them."""
 
 ClusterUrl = Callable[[int], str]
 

@@ -24,7 +24,7 @@ program.run(["invoke", "--list"], exit=False)
 print(json.dumps(sorted(sys.modules)))
 """
 
-RUNNING = ("deploy", "rollback", "resume", "hold", "approve", "verify")
+RUNNING = ("deploy", "rollback", "resume", "hold", "approve", "verify", "notify")
 READING = (
     "decide",
     "timeline",
@@ -36,6 +36,7 @@ READING = (
     "status",
     "history",
     "report",
+    "docs",
     "seed",
 )
 

@@ -15,14 +15,17 @@ from orchestrator.adapters.runbooks import SuiteCheck
 from orchestrator.adapters.templates import render
 from orchestrator.core.catalog import Catalog, Table
 from orchestrator.core.contract import Contract, Relation
-from orchestrator.core.documents import PAGES, WORDS_A_MINUTE, DocumentSet, Page, minutes, word_count
+from orchestrator.core.documents import DocumentSet
 from orchestrator.core.journal.documents import SchemaDescribed, TableDescribed
 from orchestrator.core.outcome import Refused
+from orchestrator.core.pages import PAGES, WORDS_A_MINUTE, Page, minutes, word_count
 from orchestrator.core.performance import ACCEPTED_MS, ROLL_BACK_MS
 from orchestrator.core.plan import Plan
 
 MARK: Final = "<!-- Made by invoke docs from the journal. Do not edit: it is made anew. -->"
 """The first line of our documents, by which a file of somebody else is known."""
+
+MOST: Final = 4
 
 STEPS: Final[Mapping[str, str]] = {
     "preflight": "everything that can be checked beforehand",
@@ -59,16 +62,19 @@ def documents(docs: DocumentSet) -> tuple[Document, ...]:
     """All documents of a set. Equal views give equal bytes.
 
     How long a document is stands in documents, so they are rendered twice: a number is one word, whatever it says.
+    A user's template may make more of a number than a word, and is rendered until it comes to rest, or `MOST` times.
     """
-    lengths = {page.key: word_count(text) for page, text in _rendered(docs, dict.fromkeys(_keys(docs), 0))}
+    lengths, texts = dict.fromkeys((page.key for page in docs.pages), 0), {}
+    for _ in range(MOST):
+        texts = dict(_rendered(docs, lengths))
+        counted_now = {page.key: word_count(text) for page, text in texts.items()}
+        if counted_now == lengths:
+            break
+        lengths = counted_now
     return tuple(
         Document(page=page, text=f"{MARK}\n{text}", words=lengths[page.key], minutes=minutes(lengths[page.key]))
-        for page, text in _rendered(docs, lengths)
+        for page, text in texts.items()
     )
-
-
-def _keys(docs: DocumentSet) -> tuple[str, ...]:
-    return tuple(page.key for page in docs.pages)
 
 
 def _rendered(docs: DocumentSet, lengths: Mapping[str, int]) -> Iterable[tuple[Page, str]]:
@@ -139,16 +145,18 @@ class DocumentFolder:
 
     def check(self) -> None:
         """Raises Refused when the folder is none, or has a file of ours that somebody else wrote."""
-        if self.path.exists() and not self.path.is_dir():
-            message = f"--out {self.path}: is a file; name a folder"
-            raise Refused(message)
-        for page in PAGES:
-            file = self.path / page.file
-            if file.exists() and not self._ours(file):
-                message = (
-                    f"--out {self.path}: {page.file} was not made by invoke docs; move it, or choose another folder"
-                )
+        try:
+            there = next(each for each in (self.path, *self.path.absolute().parents) if each.exists())
+            if not there.is_dir():
+                message = f"--out {self.path}: {there} is a file; name a folder"
                 raise Refused(message)
+            foreign = [page.file for page in PAGES if (self.path / page.file).exists() and not self._ours(page)]
+        except OSError as error:
+            message = f"--out {self.path}: cannot be read ({error.strerror})"
+            raise Refused(message) from error
+        if foreign:
+            message = f"--out {self.path}: {foreign[0]} was not made by invoke docs; move it, or choose another folder"
+            raise Refused(message)
 
     def write(self, made: Iterable[Document]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         """Write each document in one step, take away those of ours that are in the set no more; tell both.
@@ -161,8 +169,8 @@ class DocumentFolder:
             for each in made:
                 written.append(self.path / each.page.file)
                 _replace(written[-1], each.text)
-            stale = [self.path / page.file for page in PAGES if self.path / page.file not in written]
-            gone = [path for path in stale if path.exists() and self._ours(path)]
+            stale = [page for page in PAGES if self.path / page.file not in written and self._ours(page)]
+            gone = [self.path / page.file for page in stale]
             for path in gone:
                 path.unlink()
         except OSError as error:
@@ -179,9 +187,10 @@ class DocumentFolder:
         except OSError:
             return ()
 
-    def _ours(self, file: Path) -> bool:
+    def _ours(self, page: Page) -> bool:
+        """Whether that document is there and begins with our mark."""
         try:
-            with file.open("rb") as opened:
+            with (self.path / page.file).open("rb") as opened:
                 return opened.readline().strip() == MARK.encode()
         except OSError:
             return False

@@ -68,8 +68,10 @@ class RunOutbox:
         if entry.hash in self._hashes:
             return
         if entry.previous != (self.latest.hash if self.latest else GENESIS):
+            # What was lost has not happened: its messages are told no more, and those that were stay where they stand.
             self.run, self.latest = Run(self.folder.run), None
             self._hashes.clear()
+            self.outbox.messages.clear()
             for each in self.folder.entries():
                 if each.seq < entry.seq:
                     self._follow(each)

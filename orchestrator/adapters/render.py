@@ -15,6 +15,7 @@ from orchestrator.adapters.charts import chart
 from orchestrator.adapters.junit import junit
 from orchestrator.adapters.key_picture import picture
 from orchestrator.adapters.lock_chart import lock_chart
+from orchestrator.adapters.mermaid import key_chart, key_legend, step_chart
 from orchestrator.adapters.templates import render
 from orchestrator.adapters.terminal import safety
 from orchestrator.core.answers import report_document
@@ -74,6 +75,8 @@ def report(
         chart=chart(summary.steps, summary.comparison),
         locks=lock_chart(summary.statements, budget_ms),
         picture=picture(summary.relations),
+        mermaid={"keys": key_chart(summary.relations), "steps": step_chart(summary)},
+        legend=key_legend(summary.relations),
         reload=reload,
         checklist=checklist,
     )

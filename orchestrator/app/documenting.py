@@ -32,8 +32,8 @@ def docs(request: Request, *, out: str | None) -> Answer:
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=True)
         with site.server.session("docs") as connection:
-            made = documents(_view(site, connection))
-        failed = in_force().told
+            view = _view(site, connection)
+        made, errors = documents(view), in_force().told
     paths, gone = folder.write(made)
     for path, each in zip(paths, made, strict=True):
         site.screen.line(f"{path}: {each.page.title}, {each.words} words, {each.minutes} min")
@@ -42,7 +42,7 @@ def docs(request: Request, *, out: str | None) -> Answer:
     if folder.others:
         site.screen.line(f"{len(folder.others)} other files in {folder.path} were left as they are", status="note")
     site.screen.line(f"{len(made)} documents in {folder.path}", status="done")
-    return Answer(document=_document(site, paths, made) | {"template_errors": failed}, exit_code=EXIT_DONE)
+    return Answer(document=_document(site, paths, made) | {"template_errors": errors}, exit_code=EXIT_DONE)
 
 
 def _view(site: Site, connection: Connection) -> DocumentSet:

@@ -1,9 +1,9 @@
-"""The runs that the documents tell of: the newest rehearsal, and the newest deployment of each environment."""
+"""The runs that the documents tell of: the newest rehearsal, and the newest deployments of each environment."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from orchestrator.adapters import events, ledger
@@ -20,7 +20,10 @@ from orchestrator.core.run import Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownRuns:
-    """The newest of each kind; a deployment comes with the rollback that came after it, if one did."""
+    """The newest rehearsal; of each environment the newest deployment that was not refused, and a newer one that was.
+
+    A deployment comes with the rollback that took away something after it, if one did.
+    """
 
     rehearsal: Run | None
     deployments: tuple[tuple[Run, Run | None], ...]
@@ -29,18 +32,25 @@ class KnownRuns:
 def known_runs(site: Site, connection: Connection) -> KnownRuns:
     """From the ledger of the environment, that of its `evidence_from` where it answers, and the copies here."""
     with ExitStack() as stack:
-        readers = [connection, *_evidence(site, stack)]
-        light = _light(site, readers)
-        wanted = {each.id: each for each in light if each.started and not each.started.dry_run}
+        readers, light = [connection], _read(site, connection)
+        with suppress(OrchestratorError):
+            # Where it does not answer, or cannot be read, the checklist says so.
+            for other in _evidence(site, stack):
+                light = light.with_others(_read(site, other))
+                readers.append(other)
+        light = light.with_others(_copies(site))
+        wanted = {each.id: each for each in light.runs if each.started and not each.started.dry_run}
         rehearsals = [each for each in wanted.values() if _task(each) == "rehearse"]
-        newest = {_environment(each): each for each in wanted.values() if _task(each) == "deploy"}
+        deployments = [each for each in wanted.values() if _task(each) == "deploy"]
+        carried = {_environment(each): each for each in deployments if not _refused(each)}
+        refused = {_environment(each): each for each in deployments if _refused(each)}
         backs = {_environment(each): each for each in wanted.values() if _took_back(each)}
-        pairs = [(run, backs.get(name)) for name, run in newest.items()]
+        pairs: list[tuple[Run, Run | None]] = [(run, _after(run, backs.get(name))) for name, run in carried.items()]
+        pairs += [(run, None) for name, run in refused.items() if name not in carried or run.id > carried[name].id]
         return KnownRuns(
             rehearsal=_whole(site, rehearsals[-1], readers) if rehearsals else None,
             deployments=tuple(
-                (_whole(site, run, readers), _whole(site, back, readers) if back and back.id > run.id else None)
-                for run, back in pairs
+                (_whole(site, run, readers), _whole(site, back, readers) if back else None) for run, back in pairs
             ),
         )
 
@@ -69,23 +79,23 @@ def _is_snapshot(folder: RunFolder, environment: str) -> bool:
     return isinstance(started, RunStarted) and (started.task, started.environment) == ("docs", environment)
 
 
-def _light(site: Site, readers: Sequence[Connection]) -> tuple[Run, ...]:
-    """All runs of the chain, oldest first, with little more than their beginnings."""
-    runbook, names = site.folder.runbook.name, chain(site.request.inventory, site.environment.name)
-    found = Journals()
-    for each in readers:
-        found = found.with_others(in_ledger(each, runbook=runbook, environments=names))
-    return found.with_others(in_folder(site.request.runs, runbook=runbook, environments=names)).runs
+def _read(site: Site, connection: Connection) -> Journals:
+    """All runs of the chain in a ledger, with little more than their beginnings."""
+    names = chain(site.request.inventory, site.environment.name)
+    return in_ledger(connection, runbook=site.folder.runbook.name, environments=names)
+
+
+def _copies(site: Site) -> Journals:
+    """The same of the copies on this machine."""
+    names = chain(site.request.inventory, site.environment.name)
+    return in_folder(site.request.runs, runbook=site.folder.runbook.name, environments=names)
 
 
 def _evidence(site: Site, stack: ExitStack) -> Iterator[Connection]:
-    """A session where the evidence comes from. Where there is none the checklist says so."""
+    """A session where the evidence comes from, if that is another environment. Raises OrchestratorError."""
     name = site.environment.environment.evidence_from
     if name and name != site.environment.name:
-        try:
-            yield stack.enter_context(replace(site.reach(name), read_only=True).session("docs"))
-        except OrchestratorError:
-            return
+        yield stack.enter_context(replace(site.reach(name), read_only=True).session("docs"))
 
 
 def _whole(site: Site, run: Run, readers: Sequence[Connection]) -> Run:
@@ -107,3 +117,11 @@ def _environment(run: Run) -> str:
 
 def _took_back(run: Run) -> bool:
     return _task(run) == "rollback" and bool(run.undone)
+
+
+def _refused(run: Run) -> bool:
+    return run.finished is not None and run.finished.state == "refused"
+
+
+def _after(run: Run, back: Run | None) -> Run | None:
+    return back if back and back.id > run.id else None

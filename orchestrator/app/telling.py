@@ -119,7 +119,8 @@ def sender_for(settings: Slack, token: Secret, told: Told, *, runs: Path) -> Sen
 
     def path_of(run: Run) -> str:
         path = runs / run.id / REPORTS["html"]
-        return str(path) if path.exists() else ""
+        # It is written after the run's last event, and the message has told the end by then.
+        return str(path) if run.finished is not None or path.exists() else ""
 
     channel = SlackChannel(settings=settings, token=token)
     return Sender(channel=channel, told=told, report_of=partial(_report_of, runs), path_of=path_of)

@@ -1,11 +1,10 @@
-"""The document set: which documents there are, who reads them in which order, and the one view they are made from.
+"""The document set: the one view that all documents are made from.
 
 Nothing here is a number: all of them come from the journals of runs, the runbook and its decision.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,120 +15,19 @@ from orchestrator.core.checklist import Box, CheckedPhase, boxes
 from orchestrator.core.decision import UNDECIDED, Decision
 from orchestrator.core.journal.documents import SchemaDescribed
 from orchestrator.core.matching import Status
+from orchestrator.core.pages import GUIDES, PAGES, Guide, Page
 from orchestrator.core.plan import Plan, PlannedRelation
 from orchestrator.core.run import Run
 from orchestrator.core.summary import Summary, summarize
 from orchestrator.core.timeline import Option, Road, Runbook
-
-WORDS_A_MINUTE: Final = 200
-"""How quickly people read what they have to act upon."""
 
 FAILED: Final[frozenset[Status]] = frozenset({"different", "impossible"})
 """Statuses that no statement of ours mends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """A document of the set. `option` is the road that it belongs to; None for all."""
-
-    key: str
-    file: str
-    title: str
-    purpose: str
-    option: Option | None = None
-
-
-PAGES: Final = (
-    Page(key="start", file="START_HERE.md", title="Start page", purpose="where it stands, and who reads what"),
-    Page(
-        key="actions",
-        file="POST_STAGING_ACTION_ITEMS.md",
-        title="Action items",
-        purpose="what is done, what is left, and the command for it",
-    ),
-    Page(
-        key="strategy",
-        file="FK_STRATEGY_ANALYSIS.md",
-        title="Strategy analysis",
-        purpose="the decision, its options and what they rest on",
-    ),
-    Page(
-        key="report",
-        file="STAGING_DEPLOYMENT_FINAL_REPORT.md",
-        title="Staging report",
-        purpose="every relation, table and check on staging",
-    ),
-    Page(
-        key="summary",
-        file="STAGING_DEPLOYMENT_SUCCESS.md",
-        title="Staging summary",
-        purpose="how staging ended, on one page",
-    ),
-    Page(
-        key="validation",
-        file="APP_LEVEL_VALIDATION.md",
-        title="Application-level validation",
-        purpose="what the application has to check instead of the database",
-        option="B",
-    ),
-    Page(
-        key="audits",
-        file="ORPHAN_CHECK_AUDITS.md",
-        title="Orphan audits",
-        purpose="the queries that find what the application let through",
-        option="B",
-    ),
-    Page(
-        key="index",
-        file="MASTER_TABLES_DEPLOYMENT_INDEX.md",
-        title="Index of documents",
-        purpose="all documents with their length, and the records behind them",
-    ),
-    Page(
-        key="runbook",
-        file="README_RUNBOOK.md",
-        title="Migration runbook",
-        purpose="the steps, their commands, and the way back",
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guide:
-    """A role with what it needs to know, and the documents in the order in which it reads them."""
-
-    role: str
-    goal: str
-    reads: tuple[str, ...]
-
-
-GUIDES: Final = (
-    Guide(
-        role="Project lead",
-        goal="Decide for a road, and know what stands between now and production.",
-        reads=("start", "actions", "strategy", "report"),
-    ),
-    Guide(
-        role="Developer",
-        goal="Know what changes for the code that writes these tables.",
-        reads=("start", "strategy", "validation", "actions", "report"),
-    ),
-    Guide(
-        role="DBA",
-        goal="Judge relations, locks and the way back.",
-        reads=("start", "report", "strategy", "runbook", "audits"),
-    ),
-    Guide(
-        role="SRE",
-        goal="Run it, watch it, and know when to walk back.",
-        reads=("start", "summary", "runbook", "actions", "audits"),
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """The newest deployment of an environment, and the newer rollback of it, if there is one."""
+    """A deployment, and the newer rollback of it, if there is one."""
 
     summary: Summary
     rollback: Summary | None = None
@@ -260,18 +158,25 @@ class DocumentSet:
 
     @property
     def staging(self) -> tuple[Deployment, ...]:
-        """The newest deployment of each environment that is not production."""
+        """The deployments of environments that are not production."""
         return tuple(each for each in self.deployments if not each.production)
 
     @property
     def production(self) -> tuple[Deployment, ...]:
-        """The newest deployment of each production environment."""
+        """The deployments of production."""
         return tuple(each for each in self.deployments if each.production)
 
-    def orphans(self, relation: str) -> int | None:
-        """Orphans in rows as the newest deployment that counted them saw; None where nobody did."""
-        rows = (row for each in self.deployments for row in each.summary.relations if row.id == relation)
-        return next((row.orphans for row in rows if row.orphans is not None), None)
+    @property
+    def applies(self) -> bool:
+        """Whether the road that was decided for adds the keys; so it is where nothing is decided."""
+        return self.road is None or any(item.step == "apply" for phase in self.road.phases for item in phase.items)
+
+    @property
+    def orphans(self) -> Mapping[str, int]:
+        """Orphans in rows by relation, as they were last counted in the snapshot's environment, if anybody did."""
+        told = [*([self.rehearsal] if self.rehearsal else []), *(each.summary for each in self.deployments)]
+        here = (each for each in told if each.environment == self.snapshot.environment)
+        return {row.id: row.orphans for each in here for row in each.relations if row.orphans is not None}
 
 
 def document_set(
@@ -302,7 +207,7 @@ def document_set(
         plan=snapshot.plan,
         schema=snapshot.schema,
         rehearsal=summarize(rehearsal) if rehearsal else None,
-        deployments=tuple(sorted(told, key=lambda each: (each.production, each.summary.environment))),
+        deployments=tuple(sorted(told, key=lambda each: (each.production, each.summary.environment, each.summary.run))),
         phases=tuple(phases),
         unread=tuple(unread),
         where=where,
@@ -322,13 +227,3 @@ def _told(run: Run) -> tuple[object, ...] | None:
         (first.environment, first.target, first.options, first.decision, first.definition, first.runbook),
         (run.plan.digest, run.plan.relations, run.catalogs["before"], run.schema),
     )
-
-
-def word_count(text: str) -> int:
-    """Words of a document: what stands between blanks and has a letter or a digit; a grouped number is one."""
-    return sum(re.search(r"\w", each) is not None for each in re.findall(r"[^ \t\r\n]+", text))
-
-
-def minutes(words: int) -> int:
-    """How long reading takes, in whole minutes, at least one."""
-    return max(1, -(-words // WORDS_A_MINUTE))

@@ -14,9 +14,9 @@ from markdown_it import MarkdownIt
 
 from orchestrator.adapters.document_set import MARK
 from orchestrator.adapters.runbooks import load_contract
-from orchestrator.core.documents import PAGES, minutes, word_count
+from orchestrator.core.pages import PAGES, minutes, word_count
 from tests import servers
-from tests.acceptance.desk import MASTER, Desk, fingerprint, has_ledger
+from tests.acceptance.desk import MASTER, Desk, execute, fingerprint, has_ledger
 from tests.conftest import ClusterUrl
 
 CONTRACT = load_contract(MASTER / "foreign_keys.toml")
@@ -57,10 +57,11 @@ class Story:
     b: Told = field(init=False)
     a: Told = field(init=False)
     deployed: Told = field(init=False)
+    production: Told = field(init=False)
 
-    def docs(self, out: str) -> Told:
+    def docs(self, out: str, env: str = "staging") -> Told:
         """`invoke docs --json`."""
-        words = ("docs", "--env", "staging", "--runbook", str(self.runbook), "--json", "--out")
+        words = ("docs", "--env", env, "--runbook", str(self.runbook), "--json", "--out")
         said = self.desk.typed(*words, str(self.desk.folder / out))
         assert said.returncode == 0, said.stderr
         return Told(folder=self.desk.folder / out, answer=json.loads(said.stdout))
@@ -76,7 +77,7 @@ def story(
     cluster_url: ClusterUrl, master_template: ClusterUrl, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Story]:
     """Told once for all tests of this file."""
-    url = servers.fresh_database(cluster_url(16), master_template(16))
+    url, other = (servers.fresh_database(cluster_url(16), master_template(16)) for _ in range(2))
     folder = tmp_path_factory.mktemp("documents")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -90,10 +91,15 @@ def story(
         assert (fingerprint(url), has_ledger(url)) == (before, False)
         told.decide("A", "{{ 7*7 }} *keys* are cheap")
         told.a = told.docs("four")
-        desk.deploy(runbook=str(told.runbook))
+        deployed = desk.deploy(runbook=str(told.runbook))
         told.deployed = told.docs("four")
+        desk.environment("prod", other, kind="production", head='evidence_from = "staging"', backup="")
+        # From here on only the ledger of staging knows of its deployment.
+        shutil.rmtree(desk.runs / deployed.document["run"])
+        told.production = told.docs("five", "prod")
         yield told
-    servers.drop_database(url)
+    for each in (url, other):
+        servers.drop_database(each)
 
 
 def test_seven_documents_but_nine_under_option_b(story: Story) -> None:
@@ -115,6 +121,17 @@ def test_all_say_the_same_numbers(story: Story) -> None:
     assert story.deployed.counts == {(PROMISED, PROMISED, 0, 0, DEFERRED)}
 
 
+def test_production_tells_what_staging_did(story: Story) -> None:
+    """Its own counts, and the deployment that stands in the ledger of the environment that evidence comes from."""
+    assert story.production.counts == {(PROMISED, 1, PROMISED - 1, 0, DEFERRED)}
+    start = story.production.texts["START_HERE.md"]
+    assert f"staging: done, verdict GO; {PROMISED} of {PROMISED} promised relations stood" in start
+    assert "- done: Write the foreign-key migration and try it in staging (run " in start
+    report = story.production.texts["STAGING_DEPLOYMENT_FINAL_REPORT.md"]
+    assert len(re.findall(r"^\| public\..+ \| added \|", report, re.MULTILINE)) == PROMISED - 1
+    assert "## Relations on prod" in report
+
+
 def test_the_schema_is_counted(story: Story) -> None:
     """Tables, indexes, checks and the partial unique index as the facts have them."""
     report = story.a.texts["STAGING_DEPLOYMENT_FINAL_REPORT.md"]
@@ -131,6 +148,14 @@ def test_the_same_records_give_the_same_bytes(story: Story) -> None:
     """A second command records a second snapshot; as nothing changed, nothing changes on paper."""
     assert story.again.texts == story.undecided.texts
     assert story.again.answer["run"] != story.undecided.answer["run"]
+
+
+def test_the_pages_are_tidy(story: Story) -> None:
+    """No two blank lines in a row, no blank at the end of a line outside of a cell."""
+    for told in (story.undecided, story.b, story.deployed, story.production):
+        for name, text in told.texts.items():
+            assert "\n\n\n" not in text, name
+            assert re.search(r"[^|] +\n", text) is None, name
 
 
 def test_every_link_leads_to_a_document(story: Story) -> None:
@@ -200,13 +225,48 @@ def test_documents_of_another_decision_are_taken_away(story: Story) -> None:
     assert "1 other files in" in said.stdout
 
 
-@pytest.mark.parametrize("case", ["none", "a file", "not ours"])
+def test_a_template_of_the_runbook_is_used_and_a_broken_one_told(story: Story) -> None:
+    """Counted again, because it makes more words of a number; the other documents stay as they are."""
+    book = shutil.copytree(story.runbook, story.desk.folder / "own")
+    (book / "templates").mkdir()
+    own = "{{ docs.snapshot.environment }}: {{ docs.promised | length }}{% if lengths.summary %} and more{% endif %}."
+    (book / "templates/docs_summary.md.j2").write_text(own, encoding="utf-8")
+    (book / "templates/docs_index.md.j2").write_text("{{ nobody }}", encoding="utf-8")
+    out = story.desk.folder / "own-docs"
+    said = story.desk.typed("docs", "--env", "staging", "--runbook", str(book), "--json", "--out", str(out))
+    answer = json.loads(said.stdout)
+    assert (out / "STAGING_DEPLOYMENT_SUCCESS.md").read_text("utf-8") == f"{MARK}\nstaging: {PROMISED} and more."
+    assert next(each["words"] for each in answer["documents"] if each["title"] == "Staging summary") == 4
+    assert "docs_index.md.j2, line 1: 'nobody' is undefined" in answer["template_errors"][0]
+    assert "## Records" in (out / "MASTER_TABLES_DEPLOYMENT_INDEX.md").read_text("utf-8")
+
+
+def test_a_runbook_without_a_decision_has_seven_documents(story: Story) -> None:
+    """A contract alone, of which one table is no more and a name means something to Markdown."""
+    execute(story.url, 'CREATE TABLE "a|*b*" (id bigint PRIMARY KEY, parent bigint)')
+    line = '[[foreign_key]]\ntable = "{}"\ncolumns = ["parent"]\nreferences = {{ table = "a|*b*", columns = ["id"] }}\n'
+    bare = story.desk.runbook(line.format("a|*b*") + line.format("gone"), name="bare")
+    out = story.desk.folder / "bare-docs"
+    said = story.desk.typed("docs", "--env", "staging", "--runbook", bare, "--out", str(out))
+    assert said.returncode == 0, said.stderr
+    told = {each.name: each.read_text("utf-8") for each in out.iterdir()}
+    assert set(told) == {page.file for page in PAGES} - B_ONLY
+    assert all("promises 2 relations: 0 present, 1 missing, 1 failed. 0 more" in each for each in told.values())
+    assert "7 documents." in told["START_HERE.md"]
+    assert "No decision is asked" in told["FK_STRATEGY_ANALYSIS.md"]
+    assert "Table public.gone does not exist." in told["STAGING_DEPLOYMENT_FINAL_REPORT.md"]
+    assert r"public.a\|\*b\*(parent)" in told["STAGING_DEPLOYMENT_FINAL_REPORT.md"]
+
+
+@pytest.mark.parametrize("case", ["none", "a file", "below a file", "too long", "not ours"])
 def test_bad_input_is_one_line(story: Story, case: str, tmp_path: Path) -> None:
     """Exit 2, nothing written, no run begun."""
     known = len(list(story.desk.runs.iterdir()))
     (tmp_path / "README_RUNBOOK.md").write_text("mine\n", encoding="utf-8")
-    out = {"none": (), "a file": ("--out", str(tmp_path / "README_RUNBOOK.md")), "not ours": ("--out", str(tmp_path))}
-    said = story.desk.typed("docs", "--env", "staging", "--runbook", str(story.runbook), *out[case])
+    file = tmp_path / "README_RUNBOOK.md"
+    out = {"a file": file, "below a file": file / "docs", "too long": tmp_path / ("x" * 300), "not ours": tmp_path}
+    words = ("--out", str(out[case])) if case in out else ()
+    said = story.desk.typed("docs", "--env", "staging", "--runbook", str(story.runbook), *words)
     assert said.returncode == 2
     assert len(said.stderr.splitlines()) == 1
     assert [each.read_text("utf-8") for each in tmp_path.iterdir()] == ["mine\n"]

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core.outcome import EXIT_DONE
 from tests import servers
 from tests.acceptance.desk import Desk, execute, fingerprint
-from tests.conftest import MAJORS, ClusterUrl
+from tests.conftest import MAJORS, MATRIX, NEWEST, ClusterUrl
 
 TABLES = """
 create table parent (id int primary key);
@@ -62,7 +62,7 @@ def test_there_and_back_twice(desk: Desk, partitioned: str, keys: tuple[str, ...
 
 
 # 15 takes the same locks as 16.
-@pytest.mark.parametrize("partitioned", [16, 18], indirect=True)
+@pytest.mark.parametrize("partitioned", [pytest.param(16, marks=MATRIX), 18], indirect=True)
 def test_a_rehearsal_of_a_partitioned_table(desk: Desk, partitioned: str) -> None:
     """A partition has its own key back on the copy, too, and the locks are the plan's; then like another one."""
     execute(partitioned, "alter table child_old add constraint own foreign key (parent_id) references parent (id)")
@@ -106,7 +106,7 @@ SIDES = (
 
 
 @pytest.mark.parametrize("own", ["", OWN], ids=["no keys of their own", "keys of their own"])
-@pytest.mark.parametrize("major", MAJORS)
+@pytest.mark.parametrize("major", NEWEST)
 def test_the_locks_between_partitioned_tables(desk: Desk, cluster_url: ClusterUrl, major: int, own: str) -> None:
     """Partitions on both sides, and tables that refer to themselves: nobody is locked out beyond the plan."""
     url = servers.fresh_database(cluster_url(major))

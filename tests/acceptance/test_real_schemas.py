@@ -17,7 +17,7 @@ from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.app import reading, runs, walking_back
 from orchestrator.app.answer import Answer
 from orchestrator.app.request import Request
-from tests.conftest import server_of
+from tests.conftest import MATRIX, server_of
 
 FACTS = Path(__file__).parents[1] / "cases/real_schemas"
 SCHEMAS = sorted(path.stem for path in FACTS.glob("*.json"))
@@ -80,7 +80,11 @@ class Project:
         return walking_back.rollback(self.request, run=None, yes=True, confirm=_nobody)
 
 
-@pytest.fixture(params=SCHEMAS)
+IN_THE_SUITE = ("chinook", "hoppscotch", "omop")
+"""The one with a backup, one with quoted names, and the largest."""
+
+
+@pytest.fixture(params=[each if each in IN_THE_SUITE else pytest.param(each, marks=MATRIX) for each in SCHEMAS])
 def project(request: pytest.FixtureRequest, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Each project in turn, its tables built and its keys written as a contract."""
     facts = facts_of(request.param)

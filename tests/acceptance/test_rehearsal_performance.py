@@ -15,6 +15,7 @@ from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD
 from orchestrator.core.performance import Costs, Timing
 from tests.acceptance.desk import BASE_ROWS, MASTER, Desk, contents, execute, finding, fingerprint, rows
 from tests.acceptance.test_rehearsal import FEW, SCRATCH
+from tests.conftest import MATRIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,12 @@ def test_left_out_is_told(desk: Desk, staging: str, runbook: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after_ms", "code", "word"), [(2.0, EXIT_DONE, "GO"), (12.0, EXIT_HELD, "HOLD"), (25.0, EXIT_FAILED, "NO-GO")]
+    ("after_ms", "code", "word"),
+    [
+        pytest.param(2.0, EXIT_DONE, "GO", marks=MATRIX),
+        pytest.param(12.0, EXIT_HELD, "HOLD", marks=MATRIX),
+        (25.0, EXIT_FAILED, "NO-GO"),
+    ],
 )
 def test_writes_are_judged_in_the_verdict(
     desk: Desk, staging: str, monkeypatch: pytest.MonkeyPatch, after_ms: float, code: int, word: str

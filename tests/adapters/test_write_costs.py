@@ -20,7 +20,7 @@ from orchestrator.core.catalog import TableName
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.performance import Costs, Timing
 from tests import servers
-from tests.conftest import MAJORS, ClusterUrl, server_of
+from tests.conftest import MAJORS, NEWEST, ClusterUrl, server_of
 
 CONTRACT = load_contract(Path(__file__).parents[2] / "runbooks" / "master_tables" / "foreign_keys.toml")
 SECONDS = 1.0
@@ -84,6 +84,7 @@ def relation(table: str, columns: str, parent: str, keys: str = "id", **more: An
     )
 
 
+@pytest.mark.parametrize("master_on", NEWEST, indirect=True)
 def test_every_new_key_of_the_master_tables_is_measured_on_both_sides(master_on: str) -> None:
     """Each fires for inserts and updates of its table and for deletes of the rows it refers to; all tables have both.
 

@@ -16,7 +16,7 @@ from orchestrator.adapters.programs import ProgramsMissing, server_installation
 from tests.chaos import sections
 from tests.chaos.sections import Result, Stage
 from tests.chaos.world import Command
-from tests.conftest import MAJORS
+from tests.conftest import NEWEST
 
 TABLES = """
 create table parent (id int primary key);
@@ -41,7 +41,7 @@ where not l.granted and l.locktype = 'virtualxid' and a.query ilike '%index conc
 """
 
 
-@pytest.fixture(scope="module", params=MAJORS[1:])
+@pytest.fixture(scope="module", params=NEWEST[1:])
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A cluster of its own, on 16 and 18, and a small runbook two of whose keys have no index."""
     folder = tmp_path_factory.mktemp("indexes")

@@ -13,7 +13,7 @@ import tasks
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reference/commands.md"
-OWN = ("demo", "check", "test", "bench", "chaos")
+OWN = ("demo", "check", "test", "matrix", "bench", "chaos")
 HEAD = """# Commands
 
 Made from the tasks by `python -m tests.guide.commands`; do not edit. `invoke --help TASK` shows the same.

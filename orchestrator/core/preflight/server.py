@@ -100,9 +100,7 @@ def judge_policy(subject: Subject, _: tuple[Row, ...]) -> Judgement:
     environment, policy = subject.environment, subject.environment.policy
     asked = {
         "policy.monitor_rollback": policy.monitor_rollback,
-        "slack": environment.slack is not None,
         "host": bool(environment.host),
-        "templates.directory": environment.templates.directory is not None,
     }
     return none_of([key for key, wanted in asked.items() if wanted], well="all of it", most=len(asked))
 

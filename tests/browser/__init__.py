@@ -1,0 +1,1 @@
+"""What is only proved in a real browser."""
