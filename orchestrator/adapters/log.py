@@ -50,6 +50,8 @@ ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
     "gates_overridden": ("reason",),
     "answer_heard": ("answer", "subject"),
     "notification_queued": ("topic", "about"),
+    "message_delivered": ("message", "part"),
+    "delivery_given_up": ("message", "reason"),
     "run_finished": ("state", "reason", "events", "head"),
 }
 """What may be logged of each kind of event; of a kind that is not here, only that it happened.

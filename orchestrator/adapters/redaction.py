@@ -20,6 +20,8 @@ from orchestrator.core.inventory import Secret
 STARS: Final = "***"
 WORD: Final = 12
 """A secret shorter than this is only found as a whole word: `app` in `application` tells nobody anything."""
+LEAST: Final = 3
+"""One of fewer characters is not looked for: the stars would take every such digit away, and so tell which it is."""
 
 _URL: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s:/?#@]*):[^\s@]+@|([?&](?:ssl)?password=)[^&\s]+", re.IGNORECASE)
 
@@ -34,7 +36,7 @@ class _Known:
     def add(self, text: str) -> None:
         """Look for this text from now on, also as it stands in a URL."""
         forms = {text, quote(text, safe=""), quote_plus(text)}
-        if not text.strip() or forms <= self.texts:
+        if len(text.strip()) < LEAST or forms <= self.texts:
             return
         self.texts |= forms
         longest = sorted(self.texts, key=len, reverse=True)

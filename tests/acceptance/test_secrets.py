@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD
 from tests import servers
 from tests.acceptance.desk import Desk, execute, rows
+from tests.slack_server import TOKEN, SlackServer
 
 PASSWORD = 's3"cr&et%<>\\ word-of-many-letters'
 CONTRACT = """
@@ -57,6 +58,13 @@ def owner(database: str) -> Iterator[Owner]:
         admin.execute(sql.SQL("drop role {}").format(role))
 
 
+@pytest.fixture
+def slack() -> Iterator[SlackServer]:
+    """A workspace of Slack in which the run is told."""
+    with SlackServer() as server:
+        yield server
+
+
 def forms(secret: str) -> set[bytes]:
     """A secret as it could stand in a file: plain, in a URL, in JSON, in a page."""
     texts = {secret, quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1], html.escape(secret)}
@@ -69,14 +77,21 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {name: name.encode() + content for name, content in found.items()}
 
 
-def test_no_password_in_any_artefact_of_a_full_run(desk: Desk, owner: Owner) -> None:
+def test_no_password_in_any_artefact_of_a_full_run(desk: Desk, owner: Owner, slack: SlackServer) -> None:
     """Log, journal and its copy, reports, backup, stdout and stderr; also what another session calls itself."""
     book = desk.runbook(CONTRACT)
     words = ("--env", "staging", "--runbook", book)
+    desk.variable("SLACK_BOT_TOKEN", TOKEN)
+    told = f"""
+    [slack]
+    channel = "#releases"
+    token = {{ env = "SLACK_BOT_TOKEN" }}
+    base_url = "{slack.base_url}"
+    """
     # A transaction in our way that calls itself by its URL: it is told as the blocker.
     with psycopg.connect(owner.url, application_name="postgresql://x:Zq7Zq7Zq7@h/d") as blocker:
         blocker.execute("insert into customers values (2)")
-        desk.environment("staging", owner.url, policy="give_up_after_s = 1", backup='mode = "dump"')
+        desk.environment("staging", owner.url, policy="give_up_after_s = 1", backup='mode = "dump"', more=told)
         held = desk.typed("deploy", *words)
     assert held.returncode == EXIT_HELD, held.stderr + held.stdout
     assert "postgresql://x:***@h/d" in held.stdout
@@ -95,7 +110,10 @@ def test_no_password_in_any_artefact_of_a_full_run(desk: Desk, owner: Owner) -> 
     assert any("backups" in name for name in artefacts)
     artefacts |= {f"output {number}": (each.stdout + each.stderr).encode() for number, each in enumerate(said)}
     artefacts["ledger"] = repr(rows(owner.url, "select e::text from orchestrator.event e")).encode()
-    for secret in (PASSWORD, "Zq7Zq7Zq7"):
+    # The token travels in the header of each call, and nowhere else.
+    artefacts["slack"] = repr((slack.messages, slack.uploads)).encode()
+    assert slack.messages
+    for secret in (PASSWORD, TOKEN, "Zq7Zq7Zq7"):
         leaks = [name for name, content in artefacts.items() if any(form in content for form in forms(secret))]
         assert leaks == []
     log = next(content for name, content in artefacts.items() if name.endswith(f"{run}/log.jsonl"))

@@ -116,6 +116,8 @@ def test_a_short_one_is_found_as_a_word() -> None:
     hide("correct-horse-battery")
     assert redacted("application app, app=app") == "application ***, ***=***"
     assert redacted("xcorrect-horse-batteryx") == "x***x"
+    hide("7")
+    assert redacted("7 of 45 keys") == "7 of 45 keys"
 
 
 def test_a_url_without_a_password_stays() -> None:
