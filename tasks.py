@@ -245,11 +245,17 @@ def hold(request, *, run=None, reason="no reason given"):
     item="confirm this manual item of the checklist instead",
     by="who confirms the item",
     note="why, for the record; required",
+    listen="serve the Approve and Deny buttons in Slack of all held runs, until Ctrl-C",
 )
-def approve(request, *, run=None, deny=False, plan=None, item=None, by=None, note=None):
+def approve(request, *, run=None, deny=False, plan=None, item=None, by=None, note=None, listen=False):
     """Approve the run that waits, or accept its HOLD; you are who your database role proves."""
     from orchestrator.app import approving
 
+    if listen:
+        from orchestrator.app import listening
+
+        listening.alone(run=run, deny=deny, plan=plan, item=item, by=by, note=note)
+        return listening.listen(request)
     if item is not None or by is not None:
         return approving.confirm(request, item=item, by=by, note=note, run=run)
     return approving.approve(request, run=run, deny=deny, plan=plan, note=note)

@@ -47,7 +47,7 @@ def answers_to(connection: Connection, run: str) -> tuple[Said, ...]:
     """Answers to a run, and those before any run that no other run has used; oldest first. Raises psycopg.Error."""
     if not _kept(connection):
         return ()
-    return tuple(_said(row) for row in connection.execute(statement("answers"), {"run": run}))
+    return tuple(said_in(row) for row in connection.execute(statement("answers"), {"run": run}))
 
 
 def confirmations(connection: Connection, runbook: str) -> tuple[Said, ...]:
@@ -58,7 +58,7 @@ def confirmations(connection: Connection, runbook: str) -> tuple[Said, ...]:
         rows = connection.execute(
             "select * from orchestrator.answer where answer = 'confirm' and runbook = %s order by id", (runbook,)
         )
-        return tuple(_said(row) for row in rows)
+        return tuple(said_in(row) for row in rows)
 
 
 def _kept(connection: Connection) -> bool:
@@ -67,7 +67,8 @@ def _kept(connection: Connection) -> bool:
     return bool(row and row["kept"])
 
 
-def _said(row: Mapping[str, object]) -> Said:
+def said_in(row: Mapping[str, object]) -> Said:
+    """An answer as a row of the table has it; one of an older ledger has no click."""
     values: dict[str, Any] = dict(row)
     # What people wrote is shown on other people's terminals.
     clean = {key: _printable(values[key]) for key in SHOWN}
@@ -130,5 +131,10 @@ def _allowed(connection: Connection) -> Iterator[None]:
 
 def approver_exists(connection: Connection) -> bool:
     """Whether the role for approvers is there. Raises psycopg.Error."""
-    row = connection.execute("select to_regrole(%s) is not null as found", (APPROVER,)).fetchone()
+    return role_exists(connection, APPROVER)
+
+
+def role_exists(connection: Connection, name: str) -> bool:
+    """Whether a role is there. Raises psycopg.Error."""
+    row = connection.execute("select to_regrole(%s) is not null as found", (name,)).fetchone()
     return bool(row and row["found"])

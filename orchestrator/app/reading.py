@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from orchestrator.adapters import events, lease, ledger
 from orchestrator.adapters.introspection import read_catalog
-from orchestrator.adapters.ledger_answers import approver_exists
+from orchestrator.adapters.ledger_answers import approver_exists, role_exists
 from orchestrator.adapters.loading import Loaded, apply_migrations, fill
 from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.render import plan_script, report
@@ -29,7 +29,7 @@ from orchestrator.core.answers import (
 )
 from orchestrator.core.checks import Finding
 from orchestrator.core.entry import Entry
-from orchestrator.core.grants import approver_grants, grants
+from orchestrator.core.grants import LISTENER, approver_grants, grants, listener_grants
 from orchestrator.core.inventory import Environment
 from orchestrator.core.journal import Task
 from orchestrator.core.lease import free
@@ -87,10 +87,12 @@ def preflight_grants(request: Request) -> Answer:
             row = connection.execute("select current_user as role, current_database() as database").fetchone() or {}
             catalog = read_catalog(connection)
             exists = approver_exists(connection)
+            listens = role_exists(connection, LISTENER)
         indexes = site.environment.policy.create_missing_indexes
         lines = (
             *grants(site.contract, catalog, role=row["role"], database=row["database"], indexes=indexes),
             *approver_grants(site.environment.people, exists=exists),
+            *listener_grants(site.environment.people if site.environment.slack else {}, exists=listens),
         )
         for line in () if request.json else lines:
             print(line)

@@ -1,4 +1,4 @@
-"""Who may say what to a run: persons proved by their database role, and approvals of one plan on one database."""
+"""Who may say what to a run: persons proved by database role or Slack id, and approvals of a plan on a database."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ UNPROVED = "(not proved)"
 class Said:
     """What a person said, as the ledger keeps it. Only `actor`, `target` and `at` were written by the server.
 
+    `slack` is the Slack id of who clicked, `click` the key of that click: the ledger takes both from a listener alone.
     `run` is empty for an approval that was given before any run; `subject` is the gate of a HOLD, or a manual item, and
     `reasons` are those of the HOLD.
     """
@@ -48,6 +49,8 @@ class Said:
     host: str
     actor: str
     at: datetime
+    slack: str = ""
+    click: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,23 +72,39 @@ class Weighed:
     void: tuple[str, ...]
 
 
-def persons(role: str, people: People) -> tuple[str, ...]:
-    """Everybody of `[people]` who may be behind a role: one is a proof, several share it."""
+def persons(role: str, people: People, slack: str = "") -> tuple[str, ...]:
+    """Everybody of `[people]` who may be behind a role, or a Slack id: one is a proof, several share it."""
+    if slack:
+        return tuple(name for name, person in people.items() if person.slack == slack)
     return tuple(name for name, person in people.items() if role in person.roles)
 
 
-def person_of(role: str, people: People) -> str:
-    """The one person that a role proves, empty when there is none."""
-    found = persons(role, people)
-    return found[0] if len(found) == 1 else ""
+def person_of(role: str, people: People, slack: str = "") -> str:
+    """The one person that a role proves, or a click that a listener of that role wrote; empty when there is none."""
+    return "" if unproved(role, people, slack) else persons(role, people, slack)[0]
 
 
-def unproved(role: str, people: People) -> str | None:
-    """Why a role proves nobody; None when it proves one person."""
-    found = persons(role, people)
+def unproved(role: str, people: People, slack: str = "") -> str | None:
+    """Why a role, or a click, proves nobody; None when it proves one person."""
+    owners = persons(role, people) if slack else ()
+    if owners:
+        # Whoever logs in under the listener's role can write a click of anybody.
+        return f"the click was written under role {role} of {' and '.join(owners)}: it proves nobody"
+    found = persons(role, people, slack)
+    who = f"Slack id {slack}" if slack else f"role {role}"
     if len(found) > 1:
-        return f"role {role} is shared by {' and '.join(found)}: it proves nobody"
-    return None if found else f"role {role} is nobody of [people]"
+        return f"{who} is shared by {' and '.join(found)}: it proves nobody"
+    return None if found else f"{who} is nobody of [people]"
+
+
+def speaks(said: Said, people: People) -> str:
+    """The one person that an answer is proved to be of, empty when there is none."""
+    return person_of(said.actor, people, said.slack)
+
+
+def proof_of(said: Said) -> str:
+    """What proves who spoke, from what the server let in."""
+    return f"slack {said.slack}, written by role {said.actor}" if said.slack else f"role {said.actor}"
 
 
 def touched(run: Run) -> str:
@@ -103,15 +122,20 @@ def fingerprint_of(catalog: CatalogRecorded, overridden: Collection[str] = ()) -
     return digest((*catalog.lines, *(f"overridden: {gate}" for gate in sorted(overridden))))
 
 
-def objection(said: Word, role: str, people: People, *, initiator: str) -> str | None:
+def objection(said: Word, role: str, people: People, *, initiator: str, slack: str = "") -> str | None:
     """Why somebody's answer does not count where approvals are required; `initiator` is the person who began."""
-    problem = unproved(role, people)
+    problem = unproved(role, people, slack)
     if problem:
         return problem
-    person = person_of(role, people)
+    person = person_of(role, people, slack)
     if not people[person].approver:
         return f"{person} is no approver"
     return f"{person} began the run" if person == initiator and said != "deny" else None
+
+
+def may_count(said: Said, people: People, *, initiator: str) -> str | None:
+    """The objection to an answer that was given."""
+    return objection(said.answer, said.actor, people, initiator=initiator, slack=said.slack)
 
 
 def drifted(said: Said, asked: Asked) -> str | None:
@@ -130,9 +154,9 @@ def weigh(answers: Iterable[Said], asked: Asked, people: People, *, initiator: s
     last: dict[str, tuple[Said, str | None]] = {}
     for said in answers:
         if said.answer in {"approve", "deny"} and said.run in {"", asked.run}:
-            problem = objection(said.answer, said.actor, people, initiator=initiator)
+            problem = may_count(said, people, initiator=initiator)
             problem = problem or (drifted(said, asked) if said.answer == "approve" else None)
-            who = person_of(said.actor, people) or f"role {said.actor}"
+            who = speaks(said, people) or proof_of(said)
             # What does not count takes nothing back.
             if not problem or who not in last or last[who][1]:
                 last[who] = (said, problem)
@@ -147,7 +171,7 @@ def weigh(answers: Iterable[Said], asked: Asked, people: People, *, initiator: s
 def named(said: Said, people: People) -> str:
     """Who spoke: the person that the role proves, else what the row says of it, told as that."""
     claimed = said.person.removesuffix(UNPROVED).strip() or said.os_user
-    return person_of(said.actor, people) or f"{claimed} {UNPROVED}"
+    return speaks(said, people) or f"{claimed} {UNPROVED}"
 
 
 def heard(person: str, said: Said) -> AnswerHeard:
@@ -155,7 +179,7 @@ def heard(person: str, said: Said) -> AnswerHeard:
     return AnswerHeard(
         answer=said.answer,
         person=person,
-        proof=f"role {said.actor}",
+        proof=proof_of(said),
         actor=said.actor,
         os_user=said.os_user,
         note=said.note,
@@ -228,7 +252,7 @@ def speaker(said: Word, role: str, people: People, *, approvals: int, initiator:
 
 def may_accept(said: Said, people: People, *, approvals: int, initiator: str) -> str | None:
     """Why the acceptance or denial of a person does not count; None when it does."""
-    return objection(said.answer, said.actor, people, initiator=initiator) if approvals else None
+    return may_count(said, people, initiator=initiator) if approvals else None
 
 
 def accepted(
@@ -247,7 +271,7 @@ def denied(answers: Sequence[Said], run: Run, people: People, *, approvals: int)
     last: dict[str, Said] = {}
     for said in answers:
         if said.run == run.id and said.answer in {"approve", "deny"}:
-            last[person_of(said.actor, people) or said.actor] = said
+            last[speaks(said, people) or said.slack or said.actor] = said
     for said in last.values():
         counts = may_accept(said, people, approvals=approvals, initiator=initiator_of(run, people)) is None
         if said.answer == "deny" and counts:

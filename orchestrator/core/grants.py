@@ -11,6 +11,9 @@ from orchestrator.core.inventory import Person
 APPROVER = "orchestrator_approver"
 """The role to which the ledger's functions for answers are granted."""
 
+LISTENER = "orchestrator_listener"
+"""The role to which the ledger's functions for clicks in Slack are granted."""
+
 
 def quoted(name: str) -> str:
     """An identifier in double quotes, as PostgreSQL's quote_ident would write it."""
@@ -48,6 +51,19 @@ def approver_grants(people: Mapping[str, Person], *, exists: bool) -> Iterator[s
     yield f"GRANT EXECUTE ON FUNCTION orchestrator.give_answer, orchestrator.open_events TO {APPROVER};"
     for role in dict.fromkeys(role for person in people.values() if person.approver for role in person.roles):
         yield f"GRANT {APPROVER} TO {quoted(role)};"
+
+
+def listener_grants(people: Mapping[str, Person], *, exists: bool) -> Iterator[str]:
+    """What lets `approve --listen` write clicks: three functions, for a login role that is nobody of `[people]`."""
+    if not any(person.approver and person.slack for person in people.values()):
+        return
+    if not exists:
+        yield f"CREATE ROLE {LISTENER} NOLOGIN;"
+    yield "-- the two below once the first run has made schema orchestrator; by itself when the role is there before"
+    yield f"GRANT USAGE ON SCHEMA orchestrator TO {LISTENER};"
+    functions = ("give_click", "run_answers", "open_events")
+    yield f"GRANT EXECUTE ON FUNCTION {', '.join(f'orchestrator.{each}' for each in functions)} TO {LISTENER};"
+    yield f"-- GRANT {LISTENER} to the login role of approve --listen, to nobody who approves or deploys"
 
 
 def _table(name: TableName) -> str:

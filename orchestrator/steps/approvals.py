@@ -74,7 +74,7 @@ class Approvals:
         if weighed.denied is not None:
             person, said = weighed.denied
             recorder.record(approval.heard(person, said))
-            return Failed(note=f"denied by {person} (role {said.actor}): {said.note}")
+            return Failed(note=f"denied by {person} ({approval.proof_of(said)}): {said.note}")
         if len(weighed.approved) < self.needed:
             return Held(note=self._missing(run, weighed), remedy=self.how)
         known = {each.id for each in run.answers}
