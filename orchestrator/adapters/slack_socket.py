@@ -119,6 +119,8 @@ def _let_go(client: SocketModeClient) -> None:
     """Wake the client's reader, which otherwise sits in its receive for up to 3 s before it can be closed."""
     client.auto_reconnect_enabled = False
     client.current_session_state.terminated = True
+    client.closed = True
+    client.message_queue.put(None)
     session = client.current_session
     with suppress(OSError):
         if session is not None and session.sock is not None:
