@@ -12,6 +12,7 @@ from orchestrator.adapters import points
 from orchestrator.adapters.outbox import Kept, RunOutbox
 from orchestrator.adapters.slack import NotDelivered, RefusedForGood, SlackChannel
 from orchestrator.adapters.slack_words import Said, alert, line, run_message
+from orchestrator.core.clicks import Button
 from orchestrator.core.journal import DeliveryGivenUp, MessageDelivered
 from orchestrator.core.messages import Message, Place, standing
 from orchestrator.core.run import Run
@@ -28,16 +29,21 @@ CLOCKS: Final = timedelta(hours=1)
 
 ReportOf = Callable[[Run], str]
 PathOf = Callable[[Run], str]
+Asks = Callable[[Run], Button | None]
 
 
 @dataclass(slots=True, kw_only=True)
 class Sender:
-    """Delivers to one channel. `told` hears what became of each message; `report_of` makes the report of a run."""
+    """Delivers to one channel. `told` hears what became of each message; `report_of` makes the report of a run.
+
+    `asks` gives the button for what a held run asks, where somebody may listen for clicks.
+    """
 
     channel: SlackChannel
     told: Callable[[RunOutbox, Kept], None]
     report_of: ReportOf
     path_of: PathOf
+    asks: Asks = lambda _: None
     _at: dict[str, float] = field(init=False, default_factory=dict)
     _cost: dict[str, float] = field(init=False, default_factory=dict)
 
@@ -123,7 +129,7 @@ class Sender:
         if message.part == "line":
             return self.channel.post(line(message, self._summary(box)), name=message.id, run=run, thread=head.ts)
         if message.part == "alert":
-            said = alert(message, self._summary(box), link=self.channel.link(head))
+            said = alert(message, self._summary(box), link=self.channel.link(head), button=self.asks(box.run))
             return self.channel.post(said, name=message.id, run=run)
         name, title = filename(message), f"Report of run {run}"
         file = self.channel.upload(self.report_of(box.run), filename=name, title=title, under=head)

@@ -21,8 +21,10 @@ from slack_sdk.models.blocks import (
 
 from orchestrator.adapters.redaction import redacted
 from orchestrator.adapters.render import badge, headline
+from orchestrator.adapters.slack_buttons import approval_blocks
 from orchestrator.adapters.templates import render
-from orchestrator.core.approval import told
+from orchestrator.core.approval import SHOWN, told
+from orchestrator.core.clicks import Button
 from orchestrator.core.journal import AnswerHeard
 from orchestrator.core.messages import Message, Standing, lines_of
 from orchestrator.core.summary import Summary
@@ -76,8 +78,8 @@ def line(message: Message, summary: Summary) -> Said:
     )
 
 
-def alert(message: Message, summary: Summary, *, link: str) -> Said:
-    """The message that calls somebody, with a link to the run's own."""
+def alert(message: Message, summary: Summary, *, link: str, button: Button | None = None) -> Said:
+    """The message that calls somebody, with a link to the run's own, and buttons for what the run asks."""
     event: Any = message.event
     words = render(
         "slack_alert.j2", summary=summary, event=event, next_steps=lines_of(summary.next_steps, most=REASONS)
@@ -86,7 +88,17 @@ def alert(message: Message, summary: Summary, *, link: str) -> Said:
     call = f"<!here> <{escaped(link)}|the run's message>"
     # These words are ours alone: a mention works in mrkdwn, and in nothing that shows text as it is.
     section = SectionBlock(text=MarkdownTextObject(text=call, verbatim=True))
-    return Said(text=f"<!here> {said.text}\n{escaped(link)}", blocks=[section, *said.blocks])
+    asked = _buttons(button, summary) if button else ()
+    return Said(text=f"<!here> {said.text}\n{escaped(link)}", blocks=[section, *said.blocks, *asked])
+
+
+def _buttons(button: Button, summary: Summary) -> Sequence[Block]:
+    """The buttons, and the command for when nobody listens."""
+    commands = (each for each in summary.next_steps if "invoke approve" in each)
+    what = "Accept the HOLD?" if button.hold else f"Approve plan {button.digest[:SHOWN]}?"
+    usual = f'invoke approve --env {button.environment} --run {button.run} --note "why"'
+    question = f"{what} Clicks count while invoke approve --listen runs."
+    return approval_blocks(button, question=question, command=next(commands, usual))
 
 
 def test_message(environment: str, *, missing: Sequence[str]) -> Said:

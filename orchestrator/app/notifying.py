@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.adapters.inventory import load_environment
@@ -16,6 +17,7 @@ from orchestrator.adapters.terminal import Screen
 from orchestrator.app.answer import Answer
 from orchestrator.app.request import Request
 from orchestrator.app.telling import left_over, sender_for, token_of
+from orchestrator.core.clicks import button_of
 from orchestrator.core.inventory import Environment, Slack
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 
@@ -125,7 +127,8 @@ def _flush(request: Request, environment: Environment, settings: Slack, screen: 
         count[0] += 1
 
     boxes = [box for box in left_over(request.runs, environment.name) if box.claim()]
-    sender = sender_for(settings, token, told, runs=request.runs)
+    asks = partial(button_of, environment.name, approvals=environment.policy.approvals)
+    sender = sender_for(settings, token, told, runs=request.runs, asks=asks)
     problem = ""
     try:
         for box in boxes:

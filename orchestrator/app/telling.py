@@ -16,6 +16,7 @@ from orchestrator.adapters.outbox import Kept, RunOutbox, waiting_folders
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.app.finishing import REPORTS
 from orchestrator.app.site import Site
+from orchestrator.core.clicks import Button, button_of
 from orchestrator.core.inventory import Secret, Slack
 from orchestrator.core.journal import DeliveryGivenUp, Event, RunStarted
 from orchestrator.core.outcome import Refused
@@ -74,8 +75,9 @@ def _left_alone(site: Site) -> Iterator[Delivery]:
 def _delivery(site: Site, settings: Slack, own: RunOutbox | None) -> Delivery:
     """Deliver from now on. Raises Refused when there is no token."""
     token, runs = token_of(settings), site.request.runs
+    asks = partial(button_of, site.environment.name, approvals=site.environment.policy.approvals)
     older = tuple(left_over(runs, site.environment.name, but=own.folder.run if own else ""))
-    made = Delivery(make=lambda told: sender_for(settings, token, told, runs=runs), own=own, older=older)
+    made = Delivery(make=lambda told: sender_for(settings, token, told, runs=runs, asks=asks), own=own, older=older)
     made.start()
     return made
 
@@ -112,8 +114,10 @@ def _environment_of(folder: RunFolder) -> str:
     return ""
 
 
-def sender_for(settings: Slack, token: Secret, told: Told, *, runs: Path) -> Sender:
-    """A sender to the channel of an environment; loads Slack's library."""
+def sender_for(
+    settings: Slack, token: Secret, told: Told, *, runs: Path, asks: Callable[[Run], Button | None]
+) -> Sender:
+    """A sender to the channel of an environment; loads Slack's library. Without an app token nobody can listen."""
     from orchestrator.adapters.sending import Sender
     from orchestrator.adapters.slack import SlackChannel
 
@@ -123,7 +127,8 @@ def sender_for(settings: Slack, token: Secret, told: Told, *, runs: Path) -> Sen
         return str(path) if run.finished is not None or path.exists() else ""
 
     channel = SlackChannel(settings=settings, token=token)
-    return Sender(channel=channel, told=told, report_of=partial(_report_of, runs), path_of=path_of)
+    buttons = asks if settings.app_token else lambda _: None
+    return Sender(channel=channel, told=told, report_of=partial(_report_of, runs), path_of=path_of, asks=buttons)
 
 
 def _report_of(runs: Path, run: Run) -> str:

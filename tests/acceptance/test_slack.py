@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters import delivery, points, sending
+from orchestrator.adapters.slack_buttons import read_button
 from orchestrator.app import notifying, resuming
 from orchestrator.app.answer import Answer
 from tests.acceptance.desk import ORPHANS, ROOT, Desk, contract_lines, execute, insert_base_rows
@@ -358,3 +359,19 @@ def test_a_missing_token_is_told_and_the_run_goes_on(desk: Desk, told: str, slac
     assert answer.document["state"] == "done"
     assert "SLACK_BOT_TOKEN" in "".join(desk.report(answer)["not_delivered"])
     assert slack.calls == []
+
+
+def test_a_held_run_asks_with_buttons(desk: Desk, told: str, slack: SlackServer) -> None:
+    """Where an app token is set, the alert has Approve and Deny for exactly this run; without one, only the command."""
+    for app_token in ("", 'app_token = { env = "SLACK_APP_TOKEN" }'):
+        people = '[people]\nAyu = { roles = ["postgres"] }\nBudi = { roles = ["budi"], approver = true }'
+        desk.environment("staging", told, policy="approvals = 1", more=f"{settings(slack)}{app_token}\n{people}")
+        answer = deploy(desk)
+        assert answer.document["state"] == "held"
+        (alert,) = (
+            each for each in slack.tops() if answer.document["run"] in words(each) and "<!here>" in each["text"]
+        )
+        values = [each["value"] for part in alert["blocks"] if part["type"] == "actions" for each in part["elements"]]
+        assert len(values) == (2 if app_token else 0)
+        assert all(read_button(each).run == answer.document["run"] for each in values)
+        assert desk.resume(runbook=runbook(desk), abandon="next").document["state"] == "abandoned"
