@@ -84,7 +84,7 @@ def at_port(port: int) -> str:
         (("deploy", "--env", "staging", "--only", "punchlist"), ("--only", "punchlist")),
         (("plan", "--env", "staging", "--only", "nonsense"), ("--only", "nonsense")),
         (("plan", "--env", "staging", "--format", "nonsense"), ("--format nonsense", "sql")),
-        (("report", "--env", "staging", "--format", "nonsense"), ("--format nonsense", "html, md or json")),
+        (("report", "--env", "staging", "--format", "nonsense"), ("--format nonsense", "html, md, json or junit")),
         (("report", "--env", "staging", "--run", "nonsense"), ("nonsense",)),
         (("report", "--env", "staging", "--run", "../inventory"), ("../inventory",)),
         (("rollback", "--env", "staging", "--run", "nonsense"), ("nonsense", "invoke history")),
