@@ -78,7 +78,7 @@ def master(cluster_url: ClusterUrl, master_template: ClusterUrl) -> Iterator[str
     servers.drop_database(url)
 
 
-@pytest.fixture(params=MAJORS)
+@pytest.fixture(params=NEWEST)
 def master_on(request: pytest.FixtureRequest, cluster_url: ClusterUrl, master_template: ClusterUrl) -> Iterator[str]:
     """The URL of a fresh database with the base migration, on each version in turn."""
     url = servers.fresh_database(cluster_url(request.param), master_template(request.param))

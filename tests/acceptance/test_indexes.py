@@ -14,7 +14,7 @@ from orchestrator.adapters.programs import dump_installation
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD
 from tests import servers
 from tests.acceptance.desk import Desk, counts, execute, finding, fingerprint, keys, rows, value
-from tests.conftest import MAJORS, ClusterUrl
+from tests.conftest import NEWEST, ClusterUrl
 
 TABLES = """
 create table parent (id int primary key);
@@ -38,7 +38,7 @@ BUILT = ["ix_child_Other id", "ix_child_parent_id", "ix_parted_new_parent_id"]
 POLICY = "create_missing_indexes = true"
 
 
-@pytest.fixture(params=MAJORS)
+@pytest.fixture(params=NEWEST)
 def small(request: pytest.FixtureRequest, cluster_url: ClusterUrl) -> Iterator[str]:
     """A database whose referencing columns mostly lack an index, on each version in turn."""
     url = servers.fresh_database(cluster_url(request.param))

@@ -71,8 +71,6 @@ def test_a_rehearsal_walks_back_from_every_boundary(desk: Desk, staging: str) ->
     assert desk.deploy().exit_code == EXIT_DONE
 
 
-# 15 takes the same locks as 16.
-@pytest.mark.parametrize("master_on", [16, 18], indirect=True)
 def test_the_locks_really_held_are_those_of_the_plan(desk: Desk, master_on: str) -> None:
     """Read from pg_locks inside each transaction: per table the strongest is the planned one, on every version."""
     desk.environment("staging", master_on)

@@ -31,7 +31,7 @@ from orchestrator.core.transaction import doing
 from orchestrator.engine.dispatcher import Dispatcher
 from tests import servers
 from tests.adapters.test_ledger import RUN, open_ledger, started
-from tests.conftest import MAJORS, ClusterUrl, server_of
+from tests.conftest import NEWEST, ClusterUrl, server_of
 
 TABLES = """
 create table parent (id int primary key);
@@ -55,7 +55,7 @@ def key(column: str) -> Relation:
     )
 
 
-@pytest.fixture(params=MAJORS)
+@pytest.fixture(params=NEWEST)
 def tables(request: pytest.FixtureRequest, cluster_url: ClusterUrl) -> Iterator[str]:
     """A parent and a child, on each version in turn; an index for one of two keys."""
     url = servers.fresh_database(cluster_url(request.param))
