@@ -29,24 +29,29 @@ class Silence:
 
     Asking the server over another connection proves nothing about the rest: a heartbeat that was cut and made again
     answers while a statement beside it waits for ever. So a connection is dead when for `after_s` seconds (s) we have
-    waited on it, and its process has been idle without a change, or is not there.
+    waited on it, and its process has been idle without a change, or is not there any more.
+
+    A process that was never seen tells nothing: a pooler in session mode hands out numbers of its own.
     """
 
     after_s: float
     _since: dict[int, tuple[object, float]] = field(default_factory=dict)
+    _seen: set[int] = field(default_factory=set)
 
     def dead(self, connection: Connection, others: Iterable[psycopg.Connection[Any]]) -> list[psycopg.Connection[Any]]:
         """Those of the others that nobody answers any more. Asked again and again; raises psycopg.Error."""
-        waiting = {pid_of(each): each for each in others if each is not connection and _waits(connection, each)}
-        at_work = _states(connection, list(waiting)) if waiting else {}
+        known = {pid_of(each): each for each in others if each is not connection and not each.closed}
+        states = _states(connection, list(known)) if known else {}
+        self._seen = (self._seen | states.keys()) & known.keys()
+        waiting = {pid: known[pid] for pid in self._seen if _waits(connection, known[pid])}
         now, before = time.monotonic(), self._since
         self._since = {}
         for pid in waiting:
-            at_rest, state = at_work.get(pid, (True, None))
+            at_rest, state = states.get(pid, (True, None))
             if not at_rest:
                 continue
-            known, since = before.get(pid, (state, now))
-            self._since[pid] = (state, since if known == state else now)
+            last, since = before.get(pid, (state, now))
+            self._since[pid] = (state, since if last == state else now)
         return [waiting[pid] for pid, (_, since) in self._since.items() if now - since >= self.after_s]
 
 

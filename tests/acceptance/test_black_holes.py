@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import psycopg
 import pytest
 
-from orchestrator.adapters import lease, points, silence
+from orchestrator.adapters import lease, points, postgres, silence
 from orchestrator.core.outcome import EXIT_DONE
 from tests.acceptance.desk import Desk, keys, value
 from tests.acceptance.proxied import At, Site, until
 from tests.chaos.sections import with_port
+from tests.conftest import server_of
 
 
 @pytest.fixture
@@ -107,3 +109,26 @@ def test_a_black_hole_before_anything_began(desk: Desk, site: Site, at: At) -> N
     assert (answer.exit_code, answer.document["state"], seen) == (2, "refused", ["file:journal.jsonl"])
     assert "connection" in answer.document["reason"]
     assert desk.deploy().exit_code == EXIT_DONE
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_long_statement_is_no_silence(master: str, *, known: bool) -> None:
+    """Nor is one whose process the server does not know by that number, as behind a proxy that gives out its own."""
+    server, found = server_of(master), silence.Silence(after_s=0.0)
+    active = "select exists (select from pg_stat_activity where pid = %s and state = 'active')"
+    with server.connect("asks") as asking, server.connect("works") as working, server.connect("stops") as stopping:
+        pid = postgres.pid_of(working)
+        if not known:
+            postgres._pids[working] = 2**31 - 1
+        work = threading.Thread(target=sleeps, args=(working,), daemon=True)
+        work.start()
+        until(master, active, pid)
+        assert [found.dead(asking, (asking, working, stopping)) for _ in range(3)] == [[], [], []]
+        stopping.execute("select pg_terminate_backend(%s)", (pid,))
+        work.join()
+
+
+def sleeps(connection: postgres.Connection) -> None:
+    """Until somebody ends the session."""
+    with suppress(psycopg.OperationalError):
+        connection.execute("select pg_sleep(60)")
