@@ -277,6 +277,14 @@ def adopt(request, *, reason=None, yes=False):
     return adopting.adopt(request, reason=reason, yes=yes, confirm=_typed)
 
 
+@command()
+def hosts(request):
+    """Look at every host of the inventory, and exit 1 when one is not well; needs no database."""
+    from orchestrator.app import hosts as looking
+
+    return looking.look(request)
+
+
 @command(against="the other environment")
 def drift(request, *, against=None):
     """Compare the contract's tables in two environments; exit 1 when they differ."""

@@ -14,6 +14,7 @@ from orchestrator.adapters.attempts import Looker
 from orchestrator.adapters.backup import DumpBackup, ExternalBackup
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
+from orchestrator.adapters.hosts import HostEyes, server_clock
 from orchestrator.adapters.identity import Others
 from orchestrator.adapters.interruption import Interruption
 from orchestrator.adapters.introspection import DatabaseCatalog
@@ -46,6 +47,7 @@ from orchestrator.core.run import Run
 from orchestrator.steps.approvals import Approvals, Hearing
 from orchestrator.steps.audit import Audit
 from orchestrator.steps.backup import TakeBackup
+from orchestrator.steps.hosts import HostWatch
 from orchestrator.steps.plan import MakePlan
 from orchestrator.steps.preflight import Preflight
 from orchestrator.steps.validate import TENANT, Validate
@@ -146,7 +148,14 @@ class Site:
             catalog=self.catalog("preflight"),
             prober=prober,
             make_plan=self.make_plan,
+            hosts=self.host_watch(),
         )
+
+    def host_watch(self) -> HostWatch:
+        """The hosts, whose clocks are held against the database's."""
+        limits = self.environment.policy.hosts
+        eyes = HostEyes(limits=limits, clock=server_clock(self.server), interruption=self.interruption)
+        return HostWatch(hosts=self.environment.host, limits=limits, looker=eyes, clock="the database's clock")
 
     def probes(self) -> Probes:
         """The questions of the preflight list, unanswered."""
@@ -232,6 +241,7 @@ class Site:
             ),
             tenants=TenantQueries(server=self.server, column=TENANT),
             behavioural=self.environment.behavioural_checks and not dry,
+            hosts=self.host_watch(),
         )
 
     def _check_tools(self, server_major: int) -> str:

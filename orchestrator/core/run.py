@@ -10,6 +10,7 @@ from datetime import datetime
 from orchestrator.core.checks import Finding
 from orchestrator.core.entry import GENESIS
 from orchestrator.core.evidence import Evidence
+from orchestrator.core.host_work import HostWork
 from orchestrator.core.journal import (
     AnswerHeard,
     BackupProved,
@@ -108,6 +109,7 @@ class Run:
     predicted: TimesPredicted | None = None
     overridden: list[GatesOverridden] = field(default_factory=list)
     given_up: list[DeliveryGivenUp] = field(default_factory=list)
+    hosts: HostWork = field(default_factory=HostWork)
     in_ledger: bool = False
     head: str = GENESIS
     count: int = 0
@@ -180,6 +182,7 @@ class Run:
                 self._see_proof(event)
                 self._see_trouble(event)
                 self._see_gates(event)
+                self.hosts.see(event)
 
     def _end_step(self, event: StepFinished) -> None:
         record = self.steps.setdefault(event.step, StepRecord())

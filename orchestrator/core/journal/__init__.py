@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from orchestrator.core.identity import Identity
 from orchestrator.core.journal.documents import SchemaDescribed
 from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden, TimesPredicted
+from orchestrator.core.journal.hosts import HostsSeen
 from orchestrator.core.journal.messages import DeliveryGivenUp, MessageDelivered
 from orchestrator.core.journal.runs import (
     ConnectionRestored,
@@ -85,6 +86,7 @@ Event = (
     | DeliveryGivenUp
     | RunFinished
     | SchemaDescribed
+    | HostsSeen
 )
 
 
@@ -109,6 +111,7 @@ __all__ = [
     "FindingsRecorded",
     "GatesOverridden",
     "HoldAsked",
+    "HostsSeen",
     "Identity",
     "KeyRestored",
     "LedgerOpened",
