@@ -221,13 +221,27 @@ def rollback(request, *, run=None, yes=False):
     override=OVERRIDE,
     override_reason=OVERRIDE_REASON,
     evidence=EVIDENCE,
+    host_done="hosts, with commas, where a command that was cut off took effect",
+    host_again="hosts, with commas, where a command that was cut off is to be given again",
 )
-def resume(request, *, abandon=None, yes=False, override=None, override_reason=None, evidence=None):
+def resume(
+    request,
+    *,
+    abandon=None,
+    yes=False,
+    override=None,
+    override_reason=None,
+    evidence=None,
+    host_done=None,
+    host_again=None,
+):
     """Go on with a run that was held or interrupted, also from another machine."""
     from orchestrator.app import resuming
 
     request = _passing(request, override, override_reason, evidence)
-    return resuming.resume(request, abandon=_reason(abandon), yes=yes, confirm=_typed)
+    return resuming.resume(
+        request, abandon=_reason(abandon), yes=yes, confirm=_typed, host_done=host_done, host_again=host_again
+    )
 
 
 @command(run="the run to stop; by default the one at work", reason="why, for the journal")

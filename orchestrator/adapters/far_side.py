@@ -38,8 +38,8 @@ WRAPPER: Final = """\
 exec 3<&0
 limit="timeout -k 3 $2"
 timeout -k 3 1 true >/dev/null 2>&1 || limit=
-if command -v setsid >/dev/null 2>&1; then setsid $limit sh -c "$1" </dev/null 3<&- &
-else set -m; sh -c "$1" </dev/null 3<&- & fi
+if command -v setsid >/dev/null 2>&1; then setsid $limit sh -c "$1" </dev/null 2>&1 3<&- &
+else set -m; sh -c "$1" </dev/null 2>&1 3<&- & fi
 child=$!
 { while read -r word; do :; done; trap '' TERM
 kill -s TERM -- "-$child"

@@ -54,12 +54,15 @@ def server_clock(server: Server) -> Callable[[], datetime]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostEyes:
-    """Looks at hosts, reading only. `clock` is the one that theirs are held against."""
+    """Looks at hosts, reading only. `clock` is the one that theirs are held against.
+
+    A service that has just restarted is looked at twice, unless `second_look_s` is None.
+    """
 
     limits: HostLimits
     clock: Callable[[], datetime] = our_clock
     interruption: Interruption = field(default_factory=Interruption)
-    second_look_s: float = SECOND_LOOK_S
+    second_look_s: float | None = SECOND_LOOK_S
 
     def look(self, hosts: Sequence[Host]) -> Mapping[str, HostFacts]:
         """One look at each, in the order given; what goes wrong is in the facts, never an error."""
@@ -81,7 +84,8 @@ class HostEyes:
     def _asked(self, host: Host, connection: Any, seen: HealthSeen | None) -> HostFacts:
         facts = self._once(host, connection, seen)
         service = facts.service
-        if service is None or not service.restarts or service.up_s is None or service.up_s > YOUNG_S:
+        young = service is not None and service.restarts and service.up_s is not None and service.up_s <= YOUNG_S
+        if service is None or not young or self.second_look_s is None:
             return facts
         # It restarted a moment ago: by a person's hand once, or again and again.
         self.interruption.wait(self.second_look_s)

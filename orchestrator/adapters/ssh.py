@@ -32,10 +32,8 @@ SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 @contextmanager
 def connected(host: Host, *, within_s: float) -> Iterator[fabric.Connection]:
     """The host, logged in, as long as the block lasts. Raises HostTrouble, which says what to do."""
-    # paramiko tells its thread's errors to whoever listens, with a traceback; ours is one line.
-    logger = logging.getLogger("paramiko")
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
+    # paramiko's thread logs its errors with a traceback; ours is one line.
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
     connection = _connection(host, within_s)
     try:
         _open(host, connection)

@@ -9,6 +9,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.markup import escape
 
+from orchestrator.adapters.host_words import host_lines
 from orchestrator.adapters.live import LiveView, printable
 from orchestrator.adapters.redaction import redacted
 from orchestrator.core.checklist import CheckedPhase
@@ -198,7 +199,8 @@ class Screen:
             case UndoPassedOver():
                 self.line(f"  not walked back: {event.id}: {event.reason}")
             case _:
-                return
+                for line in host_lines(event):
+                    self.line(line)
 
     def _online(self, event: StatementPostponed | BlockerTerminated | TableVacuumed | WorkersChanged) -> None:
         """What is done so that the application does not feel us."""

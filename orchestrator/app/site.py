@@ -42,7 +42,7 @@ from orchestrator.core.outcome import OrchestratorError
 from orchestrator.core.plan import Plan, make_plan
 from orchestrator.core.ports import Orphans
 from orchestrator.core.preflight import CHECKS
-from orchestrator.core.resumption import definition
+from orchestrator.core.resumption import command_lines, definition
 from orchestrator.core.run import Run
 from orchestrator.steps.approvals import Approvals, Hearing
 from orchestrator.steps.audit import Audit
@@ -128,7 +128,8 @@ class Site:
     def definition(self) -> tuple[str, ...]:
         """What the runbook says to do, line by line, as a run keeps it from its beginning."""
         checks = ((each.id, each.sql) for each in self.folder.checks)
-        return definition(self.folder.runbook.steps, self.folder.contract, checks)
+        lines = definition(self.folder.steps, self.folder.contract, checks)
+        return (*lines, *command_lines(self.folder.on_hosts))
 
     def scratch(self) -> ServerScratch | EmbeddedScratch:
         """Where copies live."""

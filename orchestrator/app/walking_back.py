@@ -13,6 +13,7 @@ from orchestrator.app.beginning import begin, confirmed, refuse_open_run
 from orchestrator.app.deserted import clear_deserted
 from orchestrator.app.dispatching import dispatcher_of
 from orchestrator.app.finishing import finish
+from orchestrator.app.host_work import hosts_back
 from orchestrator.app.live import follow
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
@@ -86,7 +87,8 @@ def _walk_back(work: AtWork, journal: RunJournal) -> WalkBack:
 
 
 def walk_own(work: AtWork, journal: RunJournal) -> None:
-    """The way back of a run that failed, within the run."""
+    """The way back of a run that failed, within the run: hosts first, as they came last."""
+    hosts_back(work.site, journal, journal.run)
     _walk_back(work, journal).walk(journal.run)
 
 
@@ -125,10 +127,13 @@ def _walked(work: AtWork, journal: RunJournal, found: Work) -> Done | Held | Fai
 
 
 def _walk_once(work: AtWork, journal: RunJournal, found: Work) -> Done | Failed:
+    left = hosts_back(work.site, journal, found.run, found)
     walked = _walk_back(work, journal).walk(found.run, undone=found.undone, again=found.again)
     # What stands is told by the catalog of now, not by the plan of then.
     journal.record(PlanRecorded(plan=work.site.make_plan(work.site.catalog("rollback").catalog())))
     count = len(journal.run.undone)
     if walked.differences:
         return Failed(note=f"{count} statements walked back, but the catalog differs from before run {walked.of}")
-    return Done(note=f"{count} statements walked back")
+    hosts = len(journal.run.hosts.undone)
+    told = f"{count} statements walked back" + (f", {hosts} commands on hosts" if hosts else "")
+    return Failed(note=f"{told}; {'; '.join(left)}") if left else Done(note=told)

@@ -13,6 +13,7 @@ from orchestrator.core.checks import Answer, Finding
 from orchestrator.core.contract import Relation
 from orchestrator.core.gate_facts import Facts
 from orchestrator.core.holders import Holder
+from orchestrator.core.host_commands import HostEnd, HostOrder
 from orchestrator.core.hosts import HostFacts
 from orchestrator.core.inventory import Host
 from orchestrator.core.journal import AnswerHeard, BackupProved, Event, OrphansCounted
@@ -264,3 +265,19 @@ class HostLooker(Protocol):
 
     def look(self, hosts: Sequence[Host]) -> Mapping[str, HostFacts]:
         """One look at each by its name; never raises: what went wrong is in the facts."""
+
+
+class HostCrew(HostLooker, Protocol):
+    """Works on hosts."""
+
+    def ready(self, orders: Iterable[HostOrder]) -> None:
+        """Have what they need at hand. Raises Refused, before anything is done, when a secret is missing."""
+
+    def carry_out(self, orders: Sequence[HostOrder]) -> Iterable[tuple[HostOrder, str | HostEnd]]:
+        """All of them side by side: what each says, as it comes, and how it ended; never raises for what a host does.
+
+        They are ended there when the run is interrupted.
+        """
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not beyond the moment when somebody asks to stop."""

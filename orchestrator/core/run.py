@@ -116,8 +116,8 @@ class Run:
 
     @property
     def changed(self) -> bool:
-        """Whether this run changed the target."""
-        return bool(self.done or self.undone or self.intended)
+        """Whether this run changed the target, or did anything on a host."""
+        return bool(self.done or self.undone or self.intended) or self.hosts.touched
 
     @property
     def applying(self) -> bool:

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from orchestrator.core.identity import Identity
 from orchestrator.core.journal.documents import SchemaDescribed
 from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden, TimesPredicted
-from orchestrator.core.journal.hosts import HostsSeen
+from orchestrator.core.journal.hosts import (
+    HostCommandDone,
+    HostCommandFailed,
+    HostCommandIntended,
+    HostSaid,
+    HostSettled,
+    HostsSeen,
+    HostUndoPassedOver,
+)
 from orchestrator.core.journal.messages import DeliveryGivenUp, MessageDelivered
 from orchestrator.core.journal.runs import (
     ConnectionRestored,
@@ -87,6 +95,12 @@ Event = (
     | RunFinished
     | SchemaDescribed
     | HostsSeen
+    | HostCommandIntended
+    | HostSaid
+    | HostCommandDone
+    | HostCommandFailed
+    | HostSettled
+    | HostUndoPassedOver
 )
 
 
@@ -111,6 +125,12 @@ __all__ = [
     "FindingsRecorded",
     "GatesOverridden",
     "HoldAsked",
+    "HostCommandDone",
+    "HostCommandFailed",
+    "HostCommandIntended",
+    "HostSaid",
+    "HostSettled",
+    "HostUndoPassedOver",
     "HostsSeen",
     "Identity",
     "KeyRestored",
