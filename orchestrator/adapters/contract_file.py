@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import tomli
 import tomlkit
-from tomlkit.items import AoT, Table
+from tomlkit.items import AoT, Array, Table
 
 from orchestrator.adapters.documents import read_text
 from orchestrator.adapters.runbooks import contract_of
@@ -23,7 +23,7 @@ from orchestrator.core.outcome import BadDocument, Refused
 
 HEAD: Final = "# The foreign keys that must hold. `invoke contract` keeps what people write here.\n"
 KEY: Final = "foreign_key"
-TABLE: Final = re.compile(r"""^\s*\[\[\s*['"]?foreign_key['"]?\s*\]\]""", re.MULTILINE)
+HEADER: Final = re.compile(r"""^[ \t]*\[\[[ \t]*['"]?foreign_key['"]?[ \t]*\]\]""", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def read_contract(path: Path) -> ContractText:
     # Line ends are kept as they are, which reading as text would not do.
     text = path.read_bytes().decode()
     document = _parsed(path, text)
-    if KEY in document and not TABLE.search(text):
+    if KEY in document and not HEADER.search(text):
         raise BadDocument(file=str(path), key=KEY, problem="is one array", remedy=f"write each line as [[{KEY}]]")
     contract = contract_of(path, document) if document else Contract(relations=())
     return ContractText(path=path, text=text, contract=contract)
@@ -60,7 +60,7 @@ def updated(stands: ContractText, update: ContractUpdate) -> ContractText:
         return stands
     text = stands.text if stands.text is not None else HEAD
     if update.changed:
-        text = _with_changes(text, update.changed, stands.line_end)
+        text = _with_changes(text, update.changed, len(stands.contract.relations))
     lines = [line for each in update.added for line in ("", *_block(each))]
     if lines:
         text += "" if not text or text.endswith("\n") else stands.line_end
@@ -101,39 +101,71 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
         raise BadDocument(file=str(path), key="", problem=f"not valid TOML: {error}") from error
 
 
-def _with_changes(text: str, changed: Iterable[Changed], line_end: str) -> str:
-    document = tomlkit.parse(text)
-    tables = cast("AoT", document[KEY])
+def _with_changes(text: str, changed: tuple[Changed, ...], lines: int) -> str:
+    """The text with other values in some of its lines, each of which is read by itself: the rest is not touched."""
+    starts = [match.start() for match in HEADER.finditer(text)]
+    if len(starts) != lines:
+        # A text over several lines holds what looks like a header: then only the whole can be read.
+        return _edited(text, {each.position: each for each in changed})
+    blocks = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
     for each in changed:
-        table = tables[each.position]
+        block = blocks[each.position]
+        # tomlkit has its own way to write a header.
+        header, body = block.split("\n", 1)[0], _edited(block, {0: each}).split("\n", 1)[1]
+        blocks[each.position] = f"{header}\n{body}"
+    return text[: starts[0]] + "".join(blocks)
+
+
+def _edited(text: str, changed: Mapping[int, Changed]) -> str:
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    document = tomlkit.parse(text if text.endswith("\n") else text + line_end)
+    tables = cast("AoT", document[KEY])
+    for position, each in changed.items():
         for name, _, _ in each.lines:
             if name == "references":
-                _refer(table, each.key, line_end)
+                _refer(tables[position], each.key, line_end)
             else:
                 value = getattr(each.key, name)
-                _set(table, name, list(value) if isinstance(value, tuple) else value, line_end)
+                _set(tables[position], name, list(value) if isinstance(value, tuple) else value, line_end)
     return tomlkit.dumps(document)
 
 
 def _refer(table: Table, key: Relation, line_end: str) -> None:
     """Another target, in the form that the line has for it."""
     target = cast("Table", table["references"])
-    target["table"] = key.referenced.name
-    target["columns"] = list(key.referenced_columns)
+    _set(target, "table", key.referenced.name, line_end)
+    _set(target, "columns", list(key.referenced_columns), line_end)
     if "schema" in target or key.referenced.schema != key.table.schema:
         _set(target, "schema", key.referenced.schema, line_end)
 
 
 def _set(table: Table, key: str, value: Any, line_end: str) -> None:
     """Give a key its value where it stands; a new one goes behind the last, before the comments that follow it."""
-    if key in table or not isinstance(table, Table):
+    if key in table:
+        if not _kept(table[key], value):
+            table[key] = value
+        return
+    body = table.value.body if isinstance(table, Table) else []
+    plain = [name for name, item in body if name is not None and not isinstance(item, Table)]
+    if not plain:
         table[key] = value
         return
     item = tomlkit.item(value)
     item.trivia.trail = line_end
-    last = [name for name, _ in table.value.body if name is not None][-1]
     # tomlkit's own way would put it behind the comments, which belong to the next line of the contract.
-    table.value._insert_after(last, key, item)  # noqa: SLF001
+    table.value._insert_after(plain[-1], key, item)  # noqa: SLF001
+
+
+def _kept(stands: object, value: object) -> bool:
+    """Whether what stands can stay: it says the same, or it is a list that takes other names in its places."""
+    if stands == value:
+        return True
+    if not isinstance(stands, Array) or not isinstance(value, list) or len(stands) != len(value):
+        return False
+    for number, name in enumerate(value):
+        if stands[number] != name:
+            stands[number] = name
+    return True
 
 
 def _block(relation: Relation) -> Iterator[str]:

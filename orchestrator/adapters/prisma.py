@@ -39,7 +39,7 @@ WORDS: Final = {
 def read_prisma(path: Path) -> PrismaSchema:
     """The schema of a file, or of every `*.prisma` below a folder. Raises Refused, BadDocument."""
     if path.is_dir():
-        files = sorted(path.rglob("*.prisma"))
+        files = sorted(file for file in path.rglob("*.prisma") if not _generated(file.relative_to(path)))
         if not files:
             message = f"{path}: no file *.prisma in it or below"
             raise Refused(message)
@@ -47,6 +47,11 @@ def read_prisma(path: Path) -> PrismaSchema:
         files = [path]
     parts = [parse_prisma(read_text(file), file=str(file)) for file in files]
     return reduce(_together, parts, PrismaSchema(path=str(path)))
+
+
+def _generated(file: Path) -> bool:
+    """Whether a file belongs to packages or tools: Prisma leaves a copy of the schema beside the client it makes."""
+    return any(part == "node_modules" or part.startswith(".") for part in file.parts)
 
 
 def parse_prisma(text: str, *, file: str) -> PrismaSchema:

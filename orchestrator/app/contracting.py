@@ -64,6 +64,9 @@ def contract(request: Request, *, source: str | None, wish: Wish) -> Answer:
 
 def _place(runbook: str) -> Path:
     """The contract of a runbook by name, or of a folder that need not be there yet. Raises Refused."""
+    if not runbook.strip():
+        message = "--runbook names nothing"
+        raise Refused(message)
     folder = RUNBOOKS / runbook if (RUNBOOKS / runbook).is_dir() else Path(runbook)
     if folder.exists() and not folder.is_dir():
         message = f"--runbook {runbook}: is a file; name the folder, or the file with --out"

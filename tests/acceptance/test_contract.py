@@ -133,6 +133,9 @@ def test_what_another_database_has_and_this_one_lacks(desk: Desk, pair: tuple[st
         (("--from", "database:twin", "--env", "staging"), "staging and twin are one database"),
         (("--from", "prisma:inventory/my.prisma", "--runbook", "inventory/my.prisma"), "is a file; name the folder"),
         (("--from", "prisma:x", "--out", " "), "error: --out names nothing"),
+        (("--from", "prisma:x", "--out", "inventory"), "error: inventory: cannot be read (Is a directory)"),
+        (("--from", "prisma:x", "--runbook", " "), "error: --runbook names nothing"),
+        (("--from", f"prisma:{CASES / 'split'}", "--env", "moon"), "error: unknown environment 'moon'"),
     ],
 )
 def test_bad_input_is_one_line(words: tuple[str, ...], told: str, desk: Desk, database: str) -> None:

@@ -114,6 +114,36 @@ def test_a_target_in_a_table_of_its_own_is_changed_there(people: Path) -> None:
     assert text == PEOPLE.replace('table = "e"\ncolumns = ["id"]\n', 'table = "f"\ncolumns = ["id"]\nschema = "t"\n')
 
 
+def test_a_new_key_of_a_line_stands_before_its_tables(people: Path) -> None:
+    """Behind them it would be one of theirs."""
+    first, second = load_contract(people).relations
+    text = brought(people, first, replace(second, match="full"))
+    assert text == PEOPLE.replace('"because"\n', '"because"\nmatch = "full"\n')
+
+
+@pytest.mark.parametrize(
+    ("line", "changed"),
+    [
+        ("[[ foreign_key ]]   # odd", "[[ foreign_key ]]   # odd"),
+        ('columns = [\n  "b_id", # its\n]', 'columns = [\n  "z", # its\n]'),
+        ('deferred = """\n[[foreign_key]]\n"""', 'deferred = """\n[[foreign_key]]\n"""'),
+        ("references.columns=['id']\nreferences.table='b'", "references.columns=['id']\nreferences.table=\"c\""),
+    ],
+)  # fmt: skip
+def test_other_ways_to_write_a_line_stay(line: str, changed: str, people: Path) -> None:
+    """Headers, lists over several lines, texts that look like headers, keys with dots."""
+    rest = {"table": "a", "columns": ["b_id"], "name": "n"}
+    head = line if line.startswith("[[") else "[[foreign_key]]\n" + line
+    text = head + "\n" + "".join(f"{key} = {value!r}\n" for key, value in rest.items() if not line.startswith(key))
+    text += "" if "references" in line else "references = { table = 'b', columns = ['id'] }\n"
+    people.write_text(text, encoding="utf-8")
+    (only,) = load_contract(people).relations
+    target = TableName(schema="public", name="c")
+    new = brought(people, replace(only, columns=("z",), referenced=target))
+    expected = text.replace(line, changed).replace("['b_id']", '["z"]').replace("table = 'b'", 'table = "c"')
+    assert new == expected.replace("columns = ['z']", 'columns = ["z"]')
+
+
 def test_a_file_without_a_last_line_end_gets_one(people: Path) -> None:
     """The new line begins a line of its own."""
     people.write_text(PEOPLE.rstrip("\n"), encoding="utf-8")

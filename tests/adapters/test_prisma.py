@@ -154,6 +154,49 @@ def test_a_mistake_is_told_with_file_and_line(text: str, line: int, words: str) 
     assert words in str(caught.value)
 
 
+def test_packages_in_the_folder_are_not_read(tmp_path: Path) -> None:
+    """The copy of the schema beside the client would define every model again."""
+    text = (CASES / "emulated.prisma").read_text("utf-8")
+    for folder in (tmp_path, tmp_path / "node_modules/.prisma/client"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "schema.prisma").write_text(text, "utf-8")
+    assert told(tmp_path) == told(CASES / "emulated.prisma")
+
+
+ODD = """
+generator docs {
+  provider = "node ./docs.js"
+  flags    = ["a", env("B"), -1, true]
+}
+model A { // opened
+  id      String   @id @default(dbgenerated("(gen_random_uuid())::text")) @db.Char(36)
+  /// @zod.string.min(1)
+  name    String?  @default("") @map(name: "Name") @db.VarChar( 10 )
+  sum     Decimal  @db.Decimal(10, 2)
+  texts   String[] @default(["a", "{b}"])
+  parts   Part[]
+  search  Unsupported("tsvector")?
+  2nd     Int?
+  @@index(fields: [name(ops: raw("text_pattern_ops"), sort: Desc), sum], type: Gin, map: "i")
+  @@unique([name], where: { name: { not: null }, sum: 1 }) // partial
+  @@index([name(length: 10)], where: raw("x > 1"))
+}
+type Part {
+  a Int @default(1)
+}
+enum Size { 24H
+  S @map("s") /// small
+  @@schema("x") }
+"""
+
+
+def test_what_no_key_needs_is_read_over() -> None:
+    """Generators, enums, composite types and attributes with any arguments."""
+    schema = parse_prisma(HEAD + ODD, file="s")
+    assert relations_of(schema, default_schema="public") == ()
+    assert [len(each.fields) for each in schema] == [7, 1]
+
+
 @pytest.mark.parametrize("provider", ['"mysql"', '"cockroachdb"', 'env("KIND")'])
 def test_another_database_is_refused(provider: str) -> None:
     """A contract is of PostgreSQL."""

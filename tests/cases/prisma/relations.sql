@@ -149,6 +149,23 @@ CREATE TABLE "Sailor" (
 );
 
 -- CreateTable
+CREATE TABLE "Crest" (
+    "family" TEXT NOT NULL,
+    "branch" TEXT NOT NULL,
+    "upFamily" TEXT,
+    "upBranch" TEXT
+);
+
+-- CreateTable
+CREATE TABLE "Motto" (
+    "text" TEXT NOT NULL,
+    "family" TEXT NOT NULL,
+    "branch" TEXT NOT NULL,
+
+    CONSTRAINT "Motto_pkey" PRIMARY KEY ("text")
+);
+
+-- CreateTable
 CREATE TABLE "Route" (
     "id" INTEGER NOT NULL,
     "from" INTEGER NOT NULL,
@@ -353,6 +370,12 @@ CREATE UNIQUE INDEX "berthings of all years_country_plate_key" ON "berthings of 
 CREATE UNIQUE INDEX "Sailor_successorId_key" ON "Sailor"("successorId");
 
 -- CreateIndex
+CREATE UNIQUE INDEX "Crest_family_branch_key" ON "Crest"("family", "branch");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "Motto_family_branch_key" ON "Motto"("family", "branch");
+
+-- CreateIndex
 CREATE INDEX "an index" ON "model"("enum", "id" DESC);
 
 -- CreateIndex
@@ -420,6 +443,12 @@ ALTER TABLE "Sailor" ADD CONSTRAINT "Sailor_successorId_fkey" FOREIGN KEY ("succ
 
 -- AddForeignKey
 ALTER TABLE "Sailor" ADD CONSTRAINT "Sailor_teacherId_fkey" FOREIGN KEY ("teacherId") REFERENCES "Sailor"("id") ON DELETE NO ACTION ON UPDATE NO ACTION;
+
+-- AddForeignKey
+ALTER TABLE "Crest" ADD CONSTRAINT "Crest_upFamily_upBranch_fkey" FOREIGN KEY ("upFamily", "upBranch") REFERENCES "Crest"("family", "branch") ON DELETE NO ACTION ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "Motto" ADD CONSTRAINT "Motto_family_branch_fkey" FOREIGN KEY ("family", "branch") REFERENCES "Crest"("family", "branch") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
 ALTER TABLE "Route" ADD CONSTRAINT "Route_from_fkey" FOREIGN KEY ("from") REFERENCES "stations"("station_id") ON DELETE RESTRICT ON UPDATE CASCADE;
