@@ -41,32 +41,45 @@ def django_keys(settings: str) -> Iterator[Key]:
         for field in model._meta.local_fields:
             if isinstance(field, models.ForeignKey):
                 yield _django_key(editor, model, field)
+            elif isinstance(field, models.ForeignObject):
+                yield _without_constraint(model, field)
 
 
 def _django_key(editor: Any, model: Any, field: Any) -> Key:
-    from django.db.backends.utils import split_identifier
-
     statement = editor._create_fk_sql(model, field, "_fk_%(to_table)s_%(to_column)s")
     # What the editor says behind the referenced columns.
     tail = str(statement).rpartition(")")[2]
-    schema, table = split_identifier(model._meta.db_table)
-    target_schema, target = split_identifier(field.target_field.model._meta.db_table)
     deferred = None
     if not field.db_constraint:
         deferred = "Django makes no constraint for it (db_constraint=False)"
     elif not model._meta.managed:
         deferred = "Django does not manage its table (managed=False)"
     return {
-        "schema": schema or None,
-        "table": table,
-        "columns": [field.column],
-        "references": {"schema": target_schema or None, "table": target, "columns": [field.target_field.column]},
+        **_place(model, [field.column]),
+        "references": _place(field.target_field.model, [field.target_field.column]),
         "on_delete": _action(tail, "DELETE"),
         "on_update": _action(tail, "UPDATE"),
         "deferrable": "initially deferred" if "INITIALLY DEFERRED" in tail else "not",
         "name": _unquoted(str(statement.parts["name"])),
         "deferred": deferred,
     }
+
+
+def _without_constraint(model: Any, field: Any) -> Key:
+    """A ForeignObject ties columns that are fields of their own, and nothing in the database."""
+    target = field.related_fields[0][1].model
+    return {
+        **_place(model, [mine.column for mine, _ in field.related_fields]),
+        "references": _place(target, [theirs.column for _, theirs in field.related_fields]),
+        "deferred": "Django makes no constraint of a ForeignObject",
+    }
+
+
+def _place(model: Any, columns: list[str]) -> Key:
+    from django.db.backends.utils import split_identifier
+
+    schema, table = split_identifier(model._meta.db_table)
+    return {"schema": schema or None, "table": table, "columns": columns}
 
 
 def sqlalchemy_keys(module: str, attribute: str) -> Iterator[Key]:
@@ -101,6 +114,7 @@ def _sqlalchemy_key(preparer: Any, constraint: Any) -> Key:
     deferrable = "not"
     if constraint.deferrable or initially == "DEFERRED":
         deferrable = "initially deferred" if initially == "DEFERRED" else "initially immediate"
+    only = getattr(getattr(constraint, "_ddl_if", None), "dialect", None) or "postgresql"
     return {
         "schema": constraint.table.schema,
         "table": str(constraint.table.name),
@@ -116,6 +130,7 @@ def _sqlalchemy_key(preparer: Any, constraint: Any) -> Key:
         "deferrable": deferrable,
         "match": (constraint.match or "SIMPLE").lower(),
         "name": None if name is None else _unquoted(str(name)),
+        "deferred": None if "postgresql" in only else "SQLAlchemy makes it for another database (ddl_if)",
     }
 
 

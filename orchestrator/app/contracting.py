@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from orchestrator.adapters.contract_file import read_contract, updated, write_contract
@@ -84,6 +84,8 @@ def _show(screen: Screen, path: Path, update: ContractUpdate, *, check: bool) ->
         screen.line(f"  only here  {relation.id}")
     for out in update.left_out:
         screen.line(f"  left out   {out.key}: {out.reason}")
+    for doubt in update.doubted:
+        screen.line(f"  promised   {doubt.key}, although: {doubt.reason}")
     screen.line(f"{path}: {_counts(update)}", status=_status(update, check=check))
 
 
@@ -132,5 +134,6 @@ def _document(path: Path, source: str, update: ContractUpdate) -> Document:
             for each in update.changed
         ],
         "only_in_contract": [relation_place(each) for each in update.alone],
-        "left_out": [{"key": each.key, "reason": each.reason} for each in update.left_out],
+        "left_out": [asdict(each) for each in update.left_out],
+        "doubted": [asdict(each) for each in update.doubted],
     }

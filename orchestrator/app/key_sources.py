@@ -47,9 +47,10 @@ def key_source(
 
 
 def _prisma(path: str, default_schema: str) -> Source:
-    relations = relations_of(read_prisma(Path(path)), default_schema=default_schema)
+    relations, left_out = relations_of(read_prisma(Path(path)), default_schema=default_schema)
     # Prisma has no word for DEFERRABLE, MATCH FULL and columns to set null.
-    return Source(name=f"prisma:{path}", relations=relations, speaks_of=("on_delete", "on_update", "name"))
+    speaks_of = ("on_delete", "on_update", "name")
+    return Source(name=f"prisma:{path}", relations=relations, speaks_of=speaks_of, left_out=left_out)
 
 
 def _django(settings: str, default_schema: str, project: Project) -> Source:

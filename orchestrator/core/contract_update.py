@@ -22,7 +22,7 @@ Line = tuple[str, object, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """A key of the source that no line can stand for, and why."""
+    """A key of the source that is not taken as it is, and why."""
 
     key: str
     reason: str
@@ -55,13 +55,17 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractUpdate:
-    """What a source does to a contract; `alone` are lines that the source does not know."""
+    """What a source does to a contract.
+
+    `alone` are lines that the source does not know, `doubted` those that it would defer and people do not.
+    """
 
     added: tuple[Relation, ...] = ()
     changed: tuple[Changed, ...] = ()
     unchanged: tuple[Relation, ...] = ()
     alone: tuple[Relation, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    doubted: tuple[LeftOut, ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -84,12 +88,14 @@ def update_of(contract: Contract, source: Source) -> ContractUpdate:
         else:
             unchanged.append(relation)
     known = set(pairs.values())
+    doubts = ((contract.relations[line], keys[key].deferred) for line, key in sorted(pairs.items()))
     return ContractUpdate(
         added=tuple(key for number, key in enumerate(keys) if number not in known and source.wanted(key)),
         changed=tuple(changed),
         unchanged=tuple(unchanged),
         alone=tuple(each for position, each in enumerate(contract.relations) if position not in pairs),
         left_out=(*source.left_out, *doubles),
+        doubted=tuple(LeftOut(key=each.id, reason=why) for each, why in doubts if why and each.deferred is None),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from orchestrator.core.catalog import Action, TableName
 from orchestrator.core.contract import NAME_LIMIT, Relation
+from orchestrator.core.contract_update import LeftOut
 from orchestrator.core.outcome import BadDocument
 from orchestrator.core.prisma_schema import Field, Model, PrismaSchema
 from orchestrator.core.server_names import kept, whole
@@ -30,11 +31,11 @@ SCALARS: Final = frozenset(
 SUFFIX: Final = "_fkey"
 
 
-def relations_of(schema: PrismaSchema, *, default_schema: str) -> tuple[Relation, ...]:
-    """Every key, in the order of the models; join tables last. Raises BadDocument."""
+def relations_of(schema: PrismaSchema, *, default_schema: str) -> tuple[tuple[Relation, ...], tuple[LeftOut, ...]]:
+    """Every key, in the order of the models, join tables last; and relations with a view. Raises BadDocument."""
     _check_provider(schema)
     known = _Known(models=_by_name(schema), enums=schema.enums, default_schema=default_schema)
-    return (*known.inline(), *known.joins())
+    return (*known.inline(), *known.joins()), tuple(known.with_views())
 
 
 def _check_provider(schema: PrismaSchema) -> None:
@@ -68,6 +69,12 @@ class _Known:
         for model, field, other in self._relation_fields():
             if field.owning and "view" not in {model.kind, other.kind}:
                 yield self._owned(model, field, other)
+
+    def with_views(self) -> Iterator[LeftOut]:
+        """What would be a key if one side of it were not a view."""
+        for model, field, other in self._relation_fields():
+            if field.owning and "view" in {model.kind, other.kind}:
+                yield LeftOut(key=f"{model.name}.{field.name}", reason="a view has no keys, and none leads to it")
 
     def joins(self) -> Iterator[Relation]:
         """Two keys per pair of lists that nothing else ties: the table between them is Prisma's own."""

@@ -10,8 +10,9 @@ import pytest
 
 from orchestrator.adapters.runbooks import load_contract
 from tests import servers
-from tests.acceptance.desk import Desk, execute, rows
-from tests.conftest import ClusterUrl
+from tests.acceptance.desk import Desk, execute, fingerprint, rows
+from tests.conftest import MATRIX, ClusterUrl
+from tests.prisma_tool import prisma
 
 CASES = Path(__file__).parents[1] / "cases/prisma"
 TABLES = (
@@ -69,6 +70,40 @@ def test_a_schema_becomes_a_runbook_that_can_be_planned(desk: Desk, database: st
     assert Path("garden/foreign_keys.toml").read_bytes() == text
     plan = desk.plan(runbook="garden")
     assert {each["status"] for each in plan.document["relations"]} == {"missing"}
+
+
+@pytest.mark.parametrize("form", ["split", pytest.param("relations.prisma", marks=MATRIX)])
+def test_a_deployed_contract_leaves_the_catalog_of_prisma(form: str, desk: Desk, cluster_url: ClusterUrl) -> None:
+    """Everything of every key, by fingerprint: Prisma's own script against the same without keys, then ours online."""
+    theirs, ours = servers.fresh_database(cluster_url(16)), servers.fresh_database(cluster_url(16))
+    script = (CASES / form).with_suffix(".sql").read_text("utf-8")
+    execute(theirs, script)
+    execute(ours, "\n".join(line for line in script.splitlines() if " FOREIGN KEY " not in line))
+    desk.environment("staging", ours)
+    contract(desk, "--from", f"prisma:{CASES / form}", "--runbook", "fleet")
+    assert fingerprint(ours) != fingerprint(theirs)
+    done = desk.deploy(runbook="fleet")
+    assert (done.exit_code, done.document["relations"]["added"]) == (0, script.count(" FOREIGN KEY "))
+    assert fingerprint(ours) == fingerprint(theirs)
+    for url in (theirs, ours):
+        servers.drop_database(url)
+
+
+@MATRIX
+def test_prisma_finds_nothing_missing_after_the_deployment(desk: Desk, database: str) -> None:
+    """Its own comparison of the schema with the live database: something before, nothing after."""
+    text = (CASES / "emulated.prisma").read_text("utf-8").replace('"prisma"', '"foreignKeys"')
+    schema = desk.folder / "schema.prisma"
+    schema.write_text(text, "utf-8")
+    execute(database, (CASES / "emulated.sql").read_text("utf-8"))
+    desk.environment("staging", database)
+    words = ("migrate", "diff", "--from-config-datasource", "--to-schema", str(schema), "--exit-code", "--script")
+    before = prisma(*words, url=database)
+    assert (before.returncode, before.stdout.count("FOREIGN KEY")) == (2, 4)
+    contract(desk, "--from", "prisma:schema.prisma", "--runbook", "garden")
+    assert desk.deploy(runbook="garden").exit_code == 0
+    after = prisma(*words, url=database)
+    assert after.returncode == 0, after.stdout
 
 
 def test_what_people_wrote_stays_and_is_told(desk: Desk) -> None:

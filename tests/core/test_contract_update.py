@@ -32,8 +32,9 @@ def test_what_people_decide_is_no_difference() -> None:
     """Priority and deferral are theirs; a source's own deferral counts for a new line only."""
     line = replace(key(), priority="critical", deferred="later")
     update = laid((line,), (replace(key(), deferred="db_constraint=False"),))
-    assert (update.changes, update.unchanged) == (False, (line,))
-    assert laid((key(),), (replace(key(), deferred="db_constraint=False"),)).changes is False
+    assert (update.changes, update.unchanged, update.doubted) == (False, (line,), ())
+    update = laid((key(),), (replace(key(), deferred="db_constraint=False"),))
+    assert (update.changes, [each.reason for each in update.doubted]) == (False, ["db_constraint=False"])
 
 
 def test_a_source_changes_only_what_it_speaks_of() -> None:
