@@ -318,6 +318,22 @@ def timeline(request, *, option=None, start=None, holidays=None, format=None):
     return timelines.timeline(request, option=option, start=start, holidays=holidays, form=format)
 
 
+@command(
+    from_="prisma:PATH, database:ENV, django:SETTINGS or sqlalchemy:MODULE:METADATA",
+    out="write or update this file instead of the runbook's foreign_keys.toml",
+    check="write nothing; exit 1 when the file would change",
+    schema="where tables lie of which the source does not say it",
+    project="django, sqlalchemy: the folder where the models' code is found; by default this one",
+    python="django, sqlalchemy: the interpreter that has the project's packages; by default this one",
+)
+def contract(request, *, from_=None, out=None, check=False, schema="public", project=None, python=None):
+    """Write the contract from what exists, or bring it up to date and keep what people wrote."""
+    from orchestrator.app import contracting
+
+    wish = contracting.wish(out=out, check=check, schema=schema, project=project, python=python)
+    return contracting.contract(request, source=from_, wish=wish)
+
+
 @command(grants="print the statements that give this role its rights")
 def preflight(request, *, grants=False):
     """Check everything that can be checked beforehand; changes nothing."""

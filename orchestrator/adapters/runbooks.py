@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 
@@ -136,7 +136,11 @@ def load_runbook(name: str, *, root: Path, with_decision: bool = True) -> Runboo
 
 def load_contract(path: Path) -> Contract:
     """The contract of a file. Raises BadDocument with file and key for the first mistake."""
-    document = read_toml(path)
+    return contract_of(path, read_toml(path))
+
+
+def contract_of(path: Path, document: dict[str, Any]) -> Contract:
+    """The contract that a document of that file is. Raises BadDocument."""
     if not document.get("foreign_key"):
         raise BadDocument(file=str(path), key="foreign_key", problem="no relation", remedy="write [[foreign_key]]")
     written = parse(path, document, ContractFile)
