@@ -390,6 +390,18 @@ def docs(request, *, out=None):
     return documenting.docs(request, out=out)
 
 
+@command(
+    suggest="look for keys that the catalog seems to lack, and write them with suggested = true",
+    threshold="only candidates at least this sure, from 0 to 1; by default 0.6",
+    with_data="also ask the rows: how many of each column's values the other table has",
+)
+def contract(request, *, suggest=False, threshold=None, with_data=False):
+    """Write what a contract should have, for a person to confirm; --env says whose tables."""
+    from orchestrator.app import suggesting
+
+    return suggesting.suggest(request, suggesting.wishes(suggest=suggest, threshold=threshold, with_data=with_data))
+
+
 @command(rows="rows in the largest table")
 def seed(request, *, rows="10000"):
     """Apply the runbook's migrations and fill its tables; never on production."""
