@@ -7,8 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.adapters.inclusion import InclusionQueries
 from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.loading import apply_migrations
+from orchestrator.adapters.postgres import Server
 from orchestrator.adapters.runbooks import RunbookFolder
 from orchestrator.adapters.scratch import EmbeddedScratch, Shape
 from orchestrator.adapters.suggested_lines import append, known_contract
@@ -21,10 +23,14 @@ from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.contract import Contract, default_name
 from orchestrator.core.outcome import EXIT_DONE, Refused
 from orchestrator.core.suggestion.candidate import THRESHOLD, Absence, Candidate, Suggestions
+from orchestrator.core.suggestion.inclusion import Inclusion, Measured, questions, with_data
 from orchestrator.core.suggestion.search import suggest as search
 from orchestrator.core.timeline import standard_runbook
 
 STEP = "suggest"
+EVERY = 100
+"""After so many candidates a line tells how far the asking is."""
+
 ANY = Shape(major=14, encoding="UTF8", collation="C.UTF-8", ctype="C.UTF-8")
 """What an empty database for migrations needs: any server that is supported."""
 
@@ -41,9 +47,6 @@ def wishes(*, suggest: bool, threshold: str | None, with_data: bool) -> Wishes:
     """The options of the task, checked. Raises Refused."""
     if not suggest:
         message = "a contract from what? --suggest looks for keys that a catalog seems to lack"
-        raise Refused(message)
-    if with_data:
-        message = "--with-data: rows are not asked yet; leave it out"
         raise Refused(message)
     if threshold is None:
         return Wishes(with_data=with_data)
@@ -63,19 +66,25 @@ def suggest(request: Request, wanted: Wishes) -> Answer:
     contract = known_contract(path)
     folder = RunbookFolder(path=path, runbook=standard_runbook(path.resolve().name), contract=contract)
     with ExitStack() as stack:
-        screen, catalog = _opened(request, folder, stack, wanted)
+        screen, catalog, server = _opened(request, folder, stack, wanted)
         found = search(catalog)
+        measured: dict[str, Inclusion] = {}
+        if server:
+            measured.update(_measured(screen, InclusionQueries(server=server, catalog=catalog), found))
+            found = with_data(found, measured)
         new = list(_unknown(found.over(wanted.threshold), contract))
         file = append(path, new, [_name(each, catalog) for each in new])
         _tell(screen, new, found, file)
-    return Answer(document=_document(request, wanted, new, found, file), exit_code=EXIT_DONE)
+    return Answer(document=_document(request, wanted, new, found, file, measured), exit_code=EXIT_DONE)
 
 
-def _opened(request: Request, folder: RunbookFolder, stack: ExitStack, wanted: Wishes) -> tuple[Screen, Catalog]:
-    """The catalog of an environment, or of the runbook's migrations when none is named."""
+def _opened(
+    request: Request, folder: RunbookFolder, stack: ExitStack, wanted: Wishes
+) -> tuple[Screen, Catalog, Server | None]:
+    """The catalog of an environment, or of the runbook's migrations when none is named; a server to ask rows of."""
     if request.env:
         site = open_site(request, stack, read_only=True, folder=folder)
-        return site.screen, site.catalog(STEP).catalog()
+        return site.screen, site.catalog(STEP).catalog(), site.server if wanted.with_data else None
     migrations = folder.migrations()
     if wanted.with_data or not migrations:
         without = "--with-data" if wanted.with_data else f"{folder.path} has no migrations to take them from"
@@ -85,7 +94,15 @@ def _opened(request: Request, folder: RunbookFolder, stack: ExitStack, wanted: W
     stack.callback(screen.close)
     with EmbeddedScratch(run=new_run_id()).database(like=ANY) as server:
         apply_migrations(server, migrations, Contract(relations=()))
-        return screen, DatabaseCatalog(server=server, step=STEP).catalog()
+        return screen, DatabaseCatalog(server=server, step=STEP).catalog(), None
+
+
+def _measured(screen: Screen, queries: InclusionQueries, found: Suggestions) -> Iterator[tuple[str, Inclusion]]:
+    wanted = list(questions(found))
+    for number, (candidate, inclusion) in enumerate(queries.measure(wanted), start=1):
+        if number % EVERY == 0:
+            screen.line(f"asked the rows of {number} of {len(wanted)} candidates")
+        yield candidate.id, inclusion
 
 
 def _unknown(candidates: Iterable[Candidate], contract: Contract) -> Iterator[Candidate]:
@@ -117,20 +134,20 @@ def _tell(screen: Screen, new: list[Candidate], found: Suggestions, file: Path) 
 
 
 def _document(
-    request: Request, wanted: Wishes, new: list[Candidate], found: Suggestions, file: Path
+    request: Request, wanted: Wishes, new: list[Candidate], found: Suggestions, file: Path, measured: Measured
 ) -> dict[str, object]:
     return {
         "runbook": request.runbook,
         "environment": request.env,
         "threshold": wanted.threshold,
         "file": str(file),
-        "suggestions": list(_suggested(new)),
+        "suggestions": list(_suggested(new, measured)),
         "doubtful": len(found.candidates) - len(found.over(wanted.threshold)),
         "absent": list(_absent(found.absences)),
     }
 
 
-def _suggested(candidates: Iterable[Candidate]) -> Iterator[Mapping[str, object]]:
+def _suggested(candidates: Iterable[Candidate], measured: Measured) -> Iterator[Mapping[str, object]]:
     for each in candidates:
         target = each.referenced
         yield {
@@ -140,7 +157,20 @@ def _suggested(candidates: Iterable[Candidate]) -> Iterator[Mapping[str, object]
             "references": {"schema": target.schema, "table": target.name, "columns": list(each.referenced_columns)},
             "confidence": each.confidence,
             "reasons": list(each.reasons),
+            "data": _data(measured.get(each.id)),
         }
+
+
+def _data(seen: Inclusion | None) -> Mapping[str, object] | None:
+    if seen is None:
+        return None
+    return {
+        "rows": seen.rows,
+        "orphans": seen.orphans,
+        "distinct": seen.distinct,
+        "keys": seen.keys,
+        "exact": seen.exact,
+    }
 
 
 def _absent(absences: Iterable[Absence]) -> Iterator[Mapping[str, object]]:

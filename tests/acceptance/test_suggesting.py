@@ -99,6 +99,18 @@ def test_a_higher_threshold_writes_less(request_of: Request) -> None:
     assert answer.document["doubtful"] == 3
 
 
+def test_rows_are_asked_on_demand(request_of: Request, database: str) -> None:
+    """A column that the rows contradict is not written, one that they confirm is told with the numbers."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("INSERT INTO users (id) SELECT 3 * n FROM generate_series(1, 100) n")
+        connection.execute('INSERT INTO "Orders" SELECT n, 3 * (n % 100 + 1), NULL, n FROM generate_series(1, 500) n')
+    answer = suggest(request_of, Wishes(with_data=True))
+    assert told(answer, "suggestions") == {"Orders.userId"}
+    (found,) = answer.document["suggestions"]
+    assert found["data"] == {"rows": 500, "orphans": 0, "distinct": 100, "keys": 100, "exact": True}
+    assert "0 of 500 rows refer to nothing" in (Path(request_of.runbook) / "foreign_keys.toml").read_text("utf-8")
+
+
 def test_without_an_environment_the_migrations_are_asked(request_of: Request) -> None:
     """On an embedded server that is gone afterwards."""
     folder = Path(request_of.runbook) / "migrations/20260101000000_base"

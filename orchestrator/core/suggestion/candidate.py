@@ -12,7 +12,10 @@ THRESHOLD = 0.6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A foreign key that seems to be missing; `confidence` from 0 to 1."""
+    """A foreign key that seems to be missing; `confidence` from 0 to 1.
+
+    `shared` when the referenced table is one of several with the same identity, so that names alone do not tell which.
+    """
 
     table: TableName
     columns: tuple[str, ...]
@@ -20,6 +23,7 @@ class Candidate:
     referenced_columns: tuple[str, ...]
     confidence: float
     reasons: tuple[str, ...]
+    shared: bool = False
 
     @property
     def id(self) -> str:
@@ -48,10 +52,14 @@ class Absence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestions:
-    """What a catalog seems to lack, the surest first, and what it seems to lack on purpose."""
+    """What a catalog seems to lack, the surest first, and what it seems to lack on purpose.
+
+    `others` are less likely readings of the same columns, for the rows to decide.
+    """
 
     candidates: tuple[Candidate, ...]
     absences: tuple[Absence, ...]
+    others: tuple[Candidate, ...] = ()
 
     def over(self, threshold: float) -> tuple[Candidate, ...]:
         """The candidates that are at least this sure."""

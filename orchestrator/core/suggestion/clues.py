@@ -28,12 +28,16 @@ FEWEST_INITIALS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clue:
-    """One way to read a column's name. `key` when the name of a key was recognised, not only the table's."""
+    """One way to read a column's name. `key` when the name of a key was recognised, not only the table's.
+
+    `shared` when the key is the identity of several tables.
+    """
 
     target: Target
     weight: float
     reason: str
     key: Key | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

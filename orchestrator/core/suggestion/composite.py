@@ -12,8 +12,8 @@ from orchestrator.core.suggestion.column import ENDINGS, stem
 from orchestrator.core.suggestion.directory import GENERIC, Directory, Key, Target, flat
 from orchestrator.core.suggestion.words import nouns
 
-NAMED, DEPENDENT = 0.7, 0.78
-"""From which weight on a reading of one column may stand for a whole key; the weight of columns with a key's names."""
+NAMED, DEPENDENT, JOINED = 0.7, 0.78, 0.3
+"""From which weight on a reading of one column may stand for a whole key; weights of columns with a key's names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,24 +42,37 @@ def named(at: Place, clues: Iterable[Clue], found: Directory) -> Iterator[Option
 
 def dependent(owner: Target, found: Directory) -> Iterator[Option]:
     """Keys whose columns all stand here under the same names, one of which belongs to that table alone."""
-    seen: set[int] = set()
-    fitting: list[tuple[Target, Key]] = []
+    for target, key in _same_names(owner, found):
+        if any(_own_part(target, each, found) for each in key.columns):
+            candidate = _by_names(owner, target, key, DEPENDENT)
+            yield Option(candidate=candidate, instead_of=frozenset(key.columns))
+
+
+def joined(owner: Target, found: Directory) -> Iterator[Candidate]:
+    """The same where each column refers to another table already: only rows can tell a pair that must be allowed."""
+    for target, key in _same_names(owner, found):
+        if not any(_own_part(target, each, found) for each in key.columns):
+            yield _by_names(owner, target, key, JOINED)
+
+
+def _same_names(owner: Target, found: Directory) -> Iterator[tuple[Target, Key]]:
+    """Primary keys of several columns, all of which stand here, of no two tables the same."""
+    seen: dict[int, tuple[Target, Key]] = {}
     for name in owner.columns:
         for target, key in found.by_key_columns.under(name, owner.name.schema):
-            if target is owner or id(key) in seen or not set(key.columns) <= set(owner.columns):
-                continue
-            seen.add(id(key))
-            if key.index.primary and any(_own_part(target, each, found) for each in key.columns):
-                fitting.append((target, key))
-    for target, key in fitting:
+            if target is not owner and key.index.primary and set(key.columns) <= set(owner.columns):
+                seen[id(key)] = (target, key)
+    for target, key in seen.values():
         columns = tuple(owner.columns[name] for name in key.columns)
-        twins = sum(set(key.columns) == set(other.columns) for _, other in fitting)
-        if _is_own_key(owner, key) or twins > 1 or not found.comparable(target, key, columns):
-            continue
-        reasons = (f"it has all columns of the key {target.name}({', '.join(key.columns)}), of no other",)
-        yield Option(
-            candidate=_candidate(owner, columns, target, key, DEPENDENT, reasons), instead_of=frozenset(key.columns)
-        )
+        twins = sum(set(key.columns) == set(other.columns) for _, other in seen.values())
+        if twins == 1 and not _is_own_key(owner, key) and found.comparable(target, key, columns):
+            yield target, key
+
+
+def _by_names(owner: Target, target: Target, key: Key, weight: float) -> Candidate:
+    reason = f"it has all columns of the key {target.name}({', '.join(key.columns)}), of no other"
+    columns = (owner.columns[name] for name in key.columns)
+    return _candidate(owner, columns, target, key, weight, (reason,))
 
 
 def with_wider(options: Iterable[Option]) -> Iterator[Candidate]:

@@ -14,28 +14,40 @@ HABIT = 0.45
 """Share of the candidates that an index covers, from which on it is the schema's habit."""
 
 ENOUGH = 5
+"""Candidates from which on there is a habit."""
+
 UNCOVERED, DERIVABLE = 0.8, 0.62
+"""What is left of a confidence without an index; and when another table that is referred to leads there as well."""
+
+HALF = 0.5
+"""From which confidence on a candidate counts as a way from table to table."""
+
+Ways = Mapping[TableName, frozenset[TableName]]
 
 
-def weighed(candidates: Iterable[Candidate], catalog: Catalog, parts: Shards) -> list[Candidate]:
-    """The candidates, less sure where the schema's habit speaks against them."""
+def weighed(
+    candidates: Iterable[Candidate], others: Iterable[Candidate], catalog: Catalog, parts: Shards
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Candidates and less likely readings, less sure where the habit of the former speaks against them."""
     known = [_beside_siblings(each, catalog, parts) for each in candidates]
-    if len(known) < ENOUGH:
-        return known
-    covered = {each.id: _covered(each, catalog, primary=False) for each in known}
-    habit = sum(covered.values()) / len(known)
-    if habit < HABIT:
-        return known
+    rest = [_beside_siblings(each, catalog, parts) for each in others]
+    covered = sum(_covered(each, catalog, primary=False) for each in known)
+    if len(known) < ENOUGH or covered < HABIT * len(known):
+        return known, rest
     ways = _ways(known)
+    return _with_habit(known, catalog, ways), _with_habit(rest, catalog, ways)
+
+
+def _with_habit(known: Iterable[Candidate], catalog: Catalog, ways: Ways) -> list[Candidate]:
     return [
         each
-        if covered[each.id] or _covered(each, catalog, primary=True) or not _indexed_at_all(each.table, catalog)
+        if _covered(each, catalog, primary=True) or not _indexed_at_all(each.table, catalog)
         else _doubted(each, ways)
         for each in known
     ]
 
 
-def _doubted(candidate: Candidate, ways: Mapping[TableName, frozenset[TableName]]) -> Candidate:
+def _doubted(candidate: Candidate, ways: Ways) -> Candidate:
     reason = "no index has it, although most such columns of this schema have one"
     factor = UNCOVERED
     near = ways.get(candidate.table, frozenset()) - {candidate.referenced, candidate.table}
@@ -61,16 +73,13 @@ def _doubt(candidate: Candidate, factor: float, reason: str) -> Candidate:
     return replace(candidate, confidence=confidence, reasons=(*candidate.reasons, reason))
 
 
-def _ways(candidates: Iterable[Candidate]) -> Mapping[TableName, frozenset[TableName]]:
+def _ways(candidates: Iterable[Candidate]) -> Ways:
     """To which tables each table leads."""
     found: dict[TableName, set[TableName]] = defaultdict(set)
     for each in candidates:
         if each.confidence >= HALF:
             found[each.table].add(each.referenced)
     return {name: frozenset(tables) for name, tables in found.items()}
-
-
-HALF = 0.5
 
 
 def _covered(candidate: Candidate, catalog: Catalog, *, primary: bool) -> bool:

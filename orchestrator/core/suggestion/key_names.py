@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from orchestrator.core.suggestion.clues import ROLE, Clue, Place, by_table
-from orchestrator.core.suggestion.column import stem
+from orchestrator.core.suggestion.column import ENDINGS, stem
 from orchestrator.core.suggestion.directory import GENERIC, Directory, Key, Target, flat
 from orchestrator.core.suggestion.words import nouns
 
@@ -23,6 +23,9 @@ GLUED_END = 6
 """Letters that a name without separators must share with a key: shorter ends are found by chance."""
 
 SHORTEST_PART = 3
+
+REFERRING = ENDINGS | {"key", "code", "no", "nr", "number"}
+"""Endings of what may be a reference to a key that is not the primary one; a name or an email is a copy."""
 
 Handle = Literal["own", "part", ""]
 
@@ -75,18 +78,19 @@ def _namesakes(at: Place, found: Directory) -> Iterator[Clue]:
     for target, key in others:
         if target is nearest:
             told = f"{reason}, and {at.owner.name.name} is named after {target.name.name}"
-            yield Clue(target=target, key=key, weight=OWN_KEY, reason=told)
+            yield Clue(target=target, key=key, weight=OWN_KEY, reason=told, shared=True)
         else:
             own = handle(target, key) == "own" and nearest is None
             told = f"{reason}, and it has this one's name" if own else f"{reason}, this is one of them"
-            yield Clue(target=target, key=key, weight=AMBIGUOUS if own else AMBIGUOUS / 2, reason=told)
+            weight = AMBIGUOUS if own else AMBIGUOUS / 2
+            yield Clue(target=target, key=key, weight=weight, reason=told, shared=True)
 
 
 def _by_key(at: Place, found: Directory) -> Iterator[Clue]:
     """The name of another table's key, alone or after words that tell its role."""
     whole = flat(at.column.name)
     if whole not in GENERIC:
-        yield from _same(at, found.by_key.under(whole, at.schema))
+        yield from _same(at, found)
     for name in _ends(at):
         known = () if name in GENERIC else found.by_key.under(name, at.schema)
         owners = [(each, key) for each, key in known if handle(each, key) == "own"]
@@ -99,17 +103,22 @@ def _by_key(at: Place, found: Directory) -> Iterator[Clue]:
             return
 
 
-def _same(at: Place, alike: Iterable[tuple[Target, Key]]) -> Iterator[Clue]:
+def _same(at: Place, found: Directory) -> Iterator[Clue]:
+    alike = found.by_key.under(flat(at.column.name), at.schema)
     known = [(each, key) for each, key in alike if each is not at.owner]
     unique_here = any(key.columns == (at.column.name,) for key in at.owner.singles)
+    # A key that is named after a third table refers to that one itself.
+    elsewhere = bool(found.by_name.under(at.stem.text, at.schema))
     for target, key in known:
         how = handle(target, key)
         reason = f"it has the name of the key {target.name}({key.columns[0]})"
         if how == "own":
             yield Clue(target=target, key=key, weight=OWN_KEY, reason=reason)
+        elif elsewhere:
+            continue
         elif how == "part" and key.index.primary:
             yield Clue(target=target, key=key, weight=PART_KEY, reason=reason)
-        elif len(known) == 1 and not unique_here:
+        elif len(known) == 1 and not unique_here and (key.index.primary or at.stem.ending in REFERRING):
             weight = NATURAL_KEY if key.index.primary else OTHER_KEY
             yield Clue(target=target, key=key, weight=weight, reason=f"{reason}, of no other")
 

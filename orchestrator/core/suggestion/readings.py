@@ -70,6 +70,7 @@ def _candidate(at: Place, mine: Ranked, ordered: list[Ranked]) -> Candidate:
         referenced_columns=key.columns,
         confidence=round(min(max(weight, 0.0), SUREST), 2),
         reasons=tuple(reasons),
+        shared=clue.shared,
     )
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.suggestion.absence import absent, unnamed
-from orchestrator.core.suggestion.candidate import Absence, Suggestions
+from orchestrator.core.suggestion.candidate import Absence, Candidate, Suggestions
 from orchestrator.core.suggestion.clues import Clue, Place, by_abbreviation, by_part, place
-from orchestrator.core.suggestion.composite import Option, dependent, named, with_wider
+from orchestrator.core.suggestion.composite import Option, dependent, joined, named, with_wider
 from orchestrator.core.suggestion.directory import Directory, Target, directory
 from orchestrator.core.suggestion.habits import weighed
 from orchestrator.core.suggestion.joins import join_clues
@@ -52,35 +52,37 @@ class _Search:
     def run(self, places: Iterable[Place]) -> Suggestions:
         """Column by column, then what only several columns tell together."""
         options: list[Option] = []
+        others: list[Candidate] = []
         absences: list[Absence] = []
         for at in places:
             if _has_key(at.owner, {at.column.name}):
                 continue
-            mine = tuple(self._options(at))
+            mine, rest = self._options(at)
             reason = next(filter(None, (self._absent(at, each) for each in mine)), "") or unnamed(at)
             if reason:
                 absences.append(_absence(at, mine, reason))
             else:
                 options.extend(mine)
+                others.extend(rest)
         options.extend(
             each
             for owner in self.found.targets.values()
             for each in dependent(owner, self.found)
             if not _has_key(owner, set(each.candidate.columns))
         )
-        candidates = weighed(with_wider(options), self.found.catalog, self.shards)
+        others.extend(each for owner in self.found.targets.values() for each in joined(owner, self.found))
+        candidates, others = weighed(with_wider(options), others, self.found.catalog, self.shards)
         candidates.sort(key=lambda each: (-each.confidence, each.id))
-        return Suggestions(candidates=tuple(candidates), absences=tuple(absences))
+        return Suggestions(candidates=tuple(candidates), absences=tuple(absences), others=tuple(others))
 
-    def _options(self, at: Place) -> Iterator[Option]:
-        """The surest key of one column, and keys of several that it names."""
+    def _options(self, at: Place) -> tuple[tuple[Option, ...], tuple[Candidate, ...]]:
+        """The surest key of one column and keys of several that it names; and less sure readings of it alone."""
         if identity(at, self.found):
-            return
+            return (), ()
         clues = tuple(self._clues(at))
-        yield from named(at, clues, self.found)
         known = readings(at, clues, self.found, self.mentions)
-        if known:
-            yield Option(candidate=known[0], instead_of=frozenset(known[0].columns))
+        single = (Option(candidate=each, instead_of=frozenset(each.columns)) for each in known[:1])
+        return (*named(at, clues, self.found), *single), known[1:]
 
     def _clues(self, at: Place) -> Iterator[Clue]:
         yield from join_clues(at, self.found)
