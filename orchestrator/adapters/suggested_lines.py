@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
-import tomlkit
+import tomli
 
 from orchestrator.adapters.documents import read_text, read_toml
 from orchestrator.adapters.runbooks import CONTRACT, load_contract
@@ -17,6 +19,9 @@ HEAD = """\
 # The keys that must stand. Lines with `suggested = true` are guesses: they are not deployed.
 # Remove the mark from what is right, delete what is wrong.
 """
+
+REMEDY = "write each line as [[foreign_key]]"
+CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def known_contract(folder: Path) -> Contract:
@@ -43,11 +48,13 @@ def append(folder: Path, candidates: Iterable[Candidate], names: Iterable[str]) 
     blocks = [_block(each, name) for each, name in zip(candidates, names, strict=True)]
     if not blocks:
         return path
-    before = _before(path)
+    before = read_text(path) if path.exists() else HEAD
+    text = "\n".join([before if before.endswith("\n") else f"{before}\n", *blocks])
+    _refuse_closed(path, text)
     new = path.with_name(f"{path.name}.new")
     try:
         # Whole or not at all: a contract that ends in the middle of a line would be taken for a person's mistake.
-        new.write_text("\n".join([before, *blocks]), encoding="utf-8")
+        new.write_text(text, encoding="utf-8")
         new.replace(path)
     except OSError as error:
         message = f"{path}: cannot be written ({error.strerror})"
@@ -55,42 +62,37 @@ def append(folder: Path, candidates: Iterable[Candidate], names: Iterable[str]) 
     return path
 
 
-def _before(path: Path) -> str:
-    """What stands in the file, to its last letter."""
-    if not path.exists():
-        return HEAD
-    lines = read_toml(path).get("foreign_key", [])
-    text = read_text(path)
-    if "foreign_key" in read_toml(path) and not isinstance(tomlkit.parse(text)["foreign_key"], tomlkit.items.AoT):
-        remedy = "write each as [[foreign_key]]"
-        raise BadDocument(file=str(path), key="foreign_key", problem=f"{len(lines)} lines in one list", remedy=remedy)
-    return text if text.endswith("\n") else f"{text}\n"
+def _refuse_closed(path: Path, text: str) -> None:
+    """A list in brackets cannot grow from behind. Raises BadDocument."""
+    try:
+        tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        problem = "is a list in brackets, to which nothing can be appended"
+        raise BadDocument(file=str(path), key="foreign_key", problem=problem, remedy=REMEDY) from error
 
 
 def _block(candidate: Candidate, name: str) -> str:
-    """One `[[foreign_key]]` with its confidence and reasons above it."""
-    target = tomlkit.inline_table()
-    target.update(
-        {
-            "schema": candidate.referenced.schema,
-            "table": candidate.referenced.name,
-            "columns": list(candidate.referenced_columns),
-        }
+    """One `[[foreign_key]]` with its confidence and reasons above it; a comment ends with its line, a name may not."""
+    referenced = candidate.referenced
+    target = f"schema = {_text(referenced.schema)}, table = {_text(referenced.name)}"
+    reasons = "; ".join(candidate.reasons)
+    lines = (
+        f"# confidence {candidate.confidence:.2f}: {CONTROL.sub(' ', reasons)}",
+        "[[foreign_key]]",
+        f"schema = {_text(candidate.table.schema)}",
+        f"table = {_text(candidate.table.name)}",
+        f"columns = {_texts(candidate.columns)}",
+        f"references = {{ {target}, columns = {_texts(candidate.referenced_columns)} }}",
+        f"name = {_text(name)}",
+        "suggested = true",
     )
-    line = tomlkit.table()
-    line.update(
-        {
-            "schema": candidate.table.schema,
-            "table": candidate.table.name,
-            "columns": list(candidate.columns),
-            "references": target,
-            "name": name,
-            "suggested": True,
-        }
-    )
-    return "".join([*_comment(candidate), "[[foreign_key]]\n", tomlkit.dumps(line)])
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _comment(candidate: Candidate) -> Iterator[str]:
-    """A name may hold a line break; a comment ends with its line."""
-    yield f"# confidence {candidate.confidence:.2f}: {' '.join('; '.join(candidate.reasons).split())}\n"
+def _text(value: str) -> str:
+    """A TOML string: JSON's escapes are TOML's, but for the one control character that JSON lets stand."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _texts(values: Iterable[str]) -> str:
+    return f"[{', '.join(map(_text, values))}]"

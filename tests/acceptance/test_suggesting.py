@@ -92,6 +92,17 @@ def test_what_people_wrote_stays(request_of: Request) -> None:
     assert path.read_bytes() == before
 
 
+def test_names_of_any_kind_are_written(request_of: Request, database: str) -> None:
+    """Quotes, backslashes, line breaks, control characters, letters beyond ASCII: the reader takes what is written."""
+    odd = 'odd "\\ \n \x7f \U0001f600 täble'
+    with psycopg.connect(database, autocommit=True) as connection:
+        name = psycopg.sql.Identifier(odd)
+        connection.execute(psycopg.sql.SQL("CREATE TABLE {} (id bigint PRIMARY KEY, user_id bigint)").format(name))
+    suggest(request_of, Wishes())
+    contract = load_contract(Path(request_of.runbook) / "foreign_keys.toml")
+    assert odd in {each.table.name for each in contract.relations}
+
+
 def test_a_higher_threshold_writes_less(request_of: Request) -> None:
     """And says how many it left out."""
     answer = suggest(request_of, Wishes(threshold=0.9))
@@ -137,5 +148,5 @@ def test_bad_input_is_one_line(request_of: Request, tmp_path: Path) -> None:
     path.write_text(
         'foreign_key = [{ table = "notes", columns = ["x"], references = { table = "a", columns = ["b"] } }]'
     )
-    with pytest.raises(BadDocument, match=r"write each as \[\[foreign_key\]\]"):
+    with pytest.raises(BadDocument, match=r"write each line as \[\[foreign_key\]\]"):
         suggest(request_of, Wishes())

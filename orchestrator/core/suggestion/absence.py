@@ -9,7 +9,7 @@ from orchestrator.core.suggestion.column import ENDINGS
 from orchestrator.core.suggestion.directory import Target
 from orchestrator.core.suggestion.words import nouns
 
-KEPT = frozenset({"audit", "archive", "archived", "backup", "bak", "trail", "auditing"})
+KEPT = frozenset({"audit", "archive", "archived", "arch", "backup", "bkp", "bak", "trail", "auditing"})
 """Tables whose rows outlive what they tell of."""
 
 STREAMS = frozenset({
@@ -18,7 +18,7 @@ STREAMS = frozenset({
 })  # fmt: skip
 """Tables that grow by the minute, or that are loaded in bulk: a key costs every one of their writes."""
 
-RECORDS = frozenset({"log", "history", "journal", "snapshot"})
+RECORDS = frozenset({"log", "history", "hist", "journal", "snapshot"})
 """The same; but one that is named after its subject (`server_log`) often belongs to it and goes with it."""
 
 COPIES = frozenset(

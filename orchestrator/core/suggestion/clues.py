@@ -86,8 +86,11 @@ def by_part(at: Place, found: Directory) -> Iterator[Clue]:
         return
     last = at.stem.words[-1]
     alike = [each for each in found.by_head.under(last, at.schema) if len(each.words) > 1 and each is not at.owner]
+    # Most words in common first, then fewest beside them.
+    fits = {each: (-_in_order(at.stem.words, each.words), len(each.words)) for each in alike}
+    best = [each for each in alike if fits[each] == min(fits.values())]
     for target in alike:
-        yield _part(at, target, alone=len(alike) == 1)
+        yield _part(at, target, alone=len(alike) == 1, clear=best == [target])
     begun = [each for each in found.by_first.under(last, at.schema) if each.words[-1] != last]
     if not alike and len(begun) == 1:
         reason = f"it names the beginning of {begun[0].name.name}"
@@ -113,7 +116,7 @@ def _refers(at: Place) -> bool:
     return bool(at.stem.words) and at.stem.ending in ENDINGS | NATURAL
 
 
-def _part(at: Place, target: Target, *, alone: bool) -> Clue:
+def _part(at: Place, target: Target, *, alone: bool, clear: bool) -> Clue:
     words = at.stem.words
     named = [word for word in target.words if word in words]
     dropped = [word for word in target.words if word not in words]
@@ -121,8 +124,8 @@ def _part(at: Place, target: Target, *, alone: bool) -> Clue:
     matched = _in_order(words, target.words)
     weight = TAIL + 0.08 * (matched - 1) - 0.03 * (len(dropped) - 1)
     weight += (0.13 if near else 0) + (0.08 if alone else 0)
-    # Other tables end in the same word, and nothing but their number of uses tells them apart.
-    weight -= 0 if alone or near else 0.06
+    # Other tables end in the same word, none of them shorter: nothing but the number of their uses tells them apart.
+    weight -= 0 if clear or near else 0.06
     weight -= 0.1 if matched < len(words) else 0
     if (*at.owner.words, words[-1]) == target.words:
         weight = PART_OF_OWNER

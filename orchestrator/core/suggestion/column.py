@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from orchestrator.core.suggestion.words import Words, nouns, singular
 
@@ -14,6 +15,9 @@ NATURAL = frozenset({"key", "code", "no", "nr", "num", "number", "name", "slug",
 
 FRONT = frozenset({"id", "fk", "ref", "cod"})
 """The same, where people write it in front: `id_customer`, `fk_order`."""
+
+TECHNICAL = frozenset({"ptr", "fk", "ref"})
+"""Words between the thing and the ending that say how, not what: `person_ptr_id`."""
 
 LINKS = frozenset({"by", "of", "to"})
 SHORTEST = 3
@@ -33,6 +37,7 @@ class Stem:
         return "".join(self.words)
 
 
+@lru_cache(maxsize=65536)
 def stem(name: str) -> Stem:
     """The stem of a column's name; its words are empty when the name is an ending alone."""
     words = nouns(name)
@@ -45,7 +50,7 @@ def stem(name: str) -> Stem:
         front, words = words[0], words[1:]
     if len(words) > 1 and words[-1] in ENDINGS | NATURAL | LINKS:
         words, ending = words[:-1], words[-1]
-        # created_by_id says the same as created_by, and ends in an identity besides.
+        words = words[:-1] if len(words) > 1 and words[-1] in TECHNICAL else words
         return Stem(words=words, ending=ending)
     return Stem(words=words, ending=front)
 

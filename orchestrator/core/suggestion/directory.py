@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from orchestrator.core.catalog import Catalog, Column, Index, Table, TableName
@@ -129,6 +130,7 @@ def directory(catalog: Catalog) -> Directory:
     )
 
 
+@lru_cache(maxsize=65536)
 def flat(name: str) -> str:
     """A name without capitals and separators; a number at its end counts one of several and is left out."""
     words = nouns(name)

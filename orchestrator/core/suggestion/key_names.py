@@ -49,7 +49,9 @@ def identity(at: Place, found: Directory) -> bool:
     key = at.owner.primary
     if key is None or key.columns != (at.column.name,) or handle(at.owner, key) != "part":
         return False
-    return not found.by_name.under(at.stem.text, at.schema)
+    # A table that ends in the same word may be meant: `person_id` alone of person_student.
+    named = (*found.by_name.under(at.stem.text, at.schema), *found.by_head.under(at.stem.words[-1], at.schema))
+    return all(each is at.owner for each in named)
 
 
 def handle(target: Target, key: Key) -> Handle:
