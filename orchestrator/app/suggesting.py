@@ -28,6 +28,9 @@ from orchestrator.core.suggestion.search import suggest as search
 from orchestrator.core.timeline import standard_runbook
 
 STEP = "suggest"
+TOLD = 500
+"""Suggestions and absences that are told on the screen; all of them are in the file and in the document."""
+
 EVERY = 100
 """After so many candidates a line tells how far the asking is."""
 
@@ -123,11 +126,15 @@ def _name(candidate: Candidate, catalog: Catalog) -> str:
 
 
 def _tell(screen: Screen, new: list[Candidate], found: Suggestions, file: Path) -> None:
-    for each in new:
+    for each in new[:TOLD]:
         screen.line(f"{each.confidence:.2f} {each.id}")
         screen.line(f"     {'; '.join(each.reasons)}")
-    for absence in found.absences:
+    if len(new) > TOLD:
+        screen.line(f"and {len(new) - TOLD} more, each with its reasons in {file}")
+    for absence in found.absences[:TOLD]:
         screen.line(f"{absence.id}: {absence.reason}", status="absent")
+    if len(found.absences) > TOLD:
+        screen.line(f"and {len(found.absences) - TOLD} more, all of them with --json", status="absent")
     screen.line(f"{len(new)} suggestions, {len(found.absences)} columns that look left alone on purpose")
     if new:
         screen.line(f"written to {file} with suggested = true: remove the mark from what is right", status="done")

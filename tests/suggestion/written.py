@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "cases/suggestion_schemas"
-LONG = {"varchar": "character varying", "char": "character", "timestamptz": "timestamp with time zone"}
+LONG = {"varchar": "character varying", "char": "character(6)", "timestamptz": "timestamp with time zone"}
 
 
 def written_facts(path: Path) -> dict[str, Any]:
@@ -35,7 +35,9 @@ def written_facts(path: Path) -> dict[str, Any]:
 
 def _column(table: dict[str, Any], words: list[str]) -> None:
     kind = LONG.get(words[1], words[1])
-    table["columns"].append({"name": words[0], "type": kind, "base_type": kind, "not_null": "primary" in words})
+    table["columns"].append(
+        {"name": words[0], "type": kind, "base_type": kind.split("(")[0], "not_null": "primary" in words}
+    )
     if "primary" in words:
         table["primary_key"] = [words[0]]
 
