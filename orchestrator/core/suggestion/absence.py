@@ -29,7 +29,7 @@ COPIES = frozenset(
 IN_FRONT = frozenset({"staging", "stg", "tmp", "temp", "bak", "backup", "import", "raw", "audit"})
 """The same words before the name of what is kept."""
 
-STORED = frozenset({"partitioned", "partition", "old", "new", "v", "p"})
+STORED = frozenset({"partitioned", "partition", "old", "new", "v", "p", "entity", "table", "record", "model"})
 """Words about how rows are kept, after the word for what they are."""
 
 GLUED = ("history", "archive", "audit", "statistic", "snapshot")

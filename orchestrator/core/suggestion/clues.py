@@ -85,7 +85,7 @@ def by_part(at: Place, found: Directory) -> Iterator[Clue]:
     if not _refers(at):
         return
     last = at.stem.words[-1]
-    alike = [each for each in found.by_head.under(last, at.schema) if len(each.words) > 1 and each is not at.owner]
+    alike = [each for each in found.by_head.under(last, at.schema) if len(each.bare) > 1 and each is not at.owner]
     # Most words in common first, then fewest beside them.
     fits = {each: (-_in_order(at.stem.words, each.words), len(each.words)) for each in alike}
     best = [each for each in alike if fits[each] == min(fits.values())]
@@ -106,9 +106,10 @@ def by_abbreviation(at: Place, found: Directory) -> Iterator[Clue]:
         reason = f"{text} are the first letters of {' '.join(target.words)}"
         yield Clue(target=target, weight=SHORT + 0.02 * len(target.words), reason=reason)
     for target in found.by_letter.under(f"{words[0][0]}{len(words)}", at.schema):
-        pairs = zip(words, target.bare, strict=True)
+        whole = target.words if len(target.words) == len(words) else target.bare
+        pairs = zip(words, whole, strict=True)
         if all(mine == theirs or abbreviates(mine, theirs) for mine, theirs in pairs):
-            reason = f"{' '.join(words)} is short for {' '.join(target.bare)}"
+            reason = f"{' '.join(words)} is short for {' '.join(whole)}"
             yield Clue(target=target, weight=SHORT, reason=reason)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from orchestrator.core.catalog import Column, TableName
 from orchestrator.core.suggestion.candidate import Candidate
 from orchestrator.core.suggestion.clues import Clue, Place
-from orchestrator.core.suggestion.column import ENDINGS, stem
-from orchestrator.core.suggestion.directory import GENERIC, Directory, Key, Target, flat
+from orchestrator.core.suggestion.column import stem
+from orchestrator.core.suggestion.directory import GENERIC, Directory, Key, Target, flat, identifies
 from orchestrator.core.suggestion.words import nouns
 
 NAMED, DEPENDENT, JOINED = 0.7, 0.78, 0.3
@@ -98,7 +98,7 @@ def _meant(target: Target, key: Key) -> bool:
 
 def _beside(at: Place, target: Target, key: Key) -> tuple[Column, ...]:
     """The column for the part of the key that is the table's own identity, and for the others columns beside it."""
-    own = [name for name in key.columns if _identity(target, name)]
+    own = [name for name in key.columns if identifies(target.texts, name)]
     if len(own) != 1:
         return ()
     found: list[Column] = []
@@ -117,14 +117,6 @@ def _named_beside(at: Place, target: Target, name: str) -> Column | None:
         if nouns(column.name) == words:
             return column
     return None if target is at.owner and flat(name) in GENERIC else at.owner.columns.get(name)
-
-
-def _identity(target: Target, name: str) -> bool:
-    """Whether a key's column is the table's own: `id`, or `order_id` of orders."""
-    mine = stem(name)
-    if not mine.words:
-        return name.lower() in ENDINGS
-    return mine.ending in ENDINGS and mine.text in target.texts
 
 
 def _differ(at: Place, target: Target, key: Key, columns: tuple[Column, ...]) -> bool:

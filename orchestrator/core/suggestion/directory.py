@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Generic, TypeVar
 
 from orchestrator.core.catalog import Catalog, Column, Index, Table, TableName
+from orchestrator.core.suggestion.column import ENDINGS, stem
 from orchestrator.core.suggestion.words import Words, nouns
 
 GENERIC = frozenset({
@@ -22,6 +23,9 @@ GENERIC = frozenset({
 
 TECHNICAL = frozenset({"tbl", "tb", "t", "dim", "fact", "app", "core", "sys", "dbo", "xref", "rel", "mst", "master"})
 """Prefixes of tables that name no thing."""
+
+LAST = frozenset({"entity", "tbl", "table", "tab", "record", "model"})
+"""The same behind the thing."""
 
 CROWD = 64
 """A word that more tables share tells nothing, and looking through them would cost columns times tables."""
@@ -59,8 +63,7 @@ class Key:
 class Target:
     """A table as something to refer to.
 
-    `bare` are its words without the prefix of a module, `texts` the ways to write its name as one word, `primary`
-    is the primary key.
+    `bare` are its words without the prefix of a module and the like, `texts` the ways to write its name as one word.
     """
 
     table: Table
@@ -80,6 +83,11 @@ class Target:
     def primary(self) -> Key | None:
         """The primary key, or None."""
         return self.keys[0] if self.keys and self.keys[0].index.primary else None
+
+    @property
+    def is_thing(self) -> bool:
+        """Whether its rows have an identity of their own; a table that only joins others has none."""
+        return bool(self.singles) or any(identifies(self.texts, name) for key in self.keys for name in key.columns)
 
     def column(self, key: Key) -> Column:
         """The column of a key of one column."""
@@ -119,15 +127,23 @@ def directory(catalog: Catalog) -> Directory:
         catalog=catalog,
         targets=targets,
         by_name=_shelf((word, each, each) for each in able for word in {"".join(each.words), "".join(each.bare)}),
-        by_head=_shelf((each.words[-1], each, each) for each in able),
-        by_first=_shelf((each.words[0], each, each) for each in long),
+        by_head=_shelf((each.bare[-1], each, each) for each in able if each.is_thing),
+        by_first=_shelf((each.words[0], each, each) for each in long if each.is_thing),
         by_initials=_shelf((word, each, each) for each in long for word in {initials(each.words), initials(each.bare)}),
-        by_letter=_shelf((f"{each.bare[0][0]}{len(each.bare)}", each, each) for each in able),
+        by_letter=_shelf((f"{form[0][0]}{len(form)}", each, each) for each in able for form in {each.words, each.bare}),
         by_key=_shelf((flat(key.columns[0]), each, (each, key)) for each, key in keys if len(key.columns) == 1),
         by_key_columns=_shelf(
             (name, each, (each, key)) for each, key in keys if len(key.columns) > 1 for name in key.columns
         ),
     )
+
+
+def identifies(texts: frozenset[str], name: str) -> bool:
+    """Whether a column is an identity by its name: `id`, or `order_id` in a table of one of these names."""
+    mine = stem(name)
+    if not mine.words:
+        return name.lower() in ENDINGS
+    return mine.ending in ENDINGS and mine.text in texts
 
 
 @lru_cache(maxsize=65536)
@@ -157,16 +173,21 @@ def _shelf(entries: Iterable[tuple[str, Target, Thing]]) -> Shelf[Thing]:
 
 def _shared_prefixes(tables: Iterable[Table]) -> frozenset[str]:
     """First words that many tables have and none is called: the name of an application or a module."""
-    names = [words for each in {each.name.name for each in tables} if (words := nouns(each))]
+    names = [_without_last(words) for each in {each.name.name for each in tables} if (words := nouns(each))]
     firsts = Counter(words[0] for words in names if len(words) > 1)
     things = {words[0] for words in names if len(words) == 1}
     enough = max(FEWEST_SHARING, len(names) // SHARE)
     return frozenset(word for word, count in firsts.items() if count >= enough and word not in things) | TECHNICAL
 
 
+def _without_last(words: Words) -> Words:
+    return words[:-1] if len(words) > 1 and words[-1] in LAST else words
+
+
 def _target(table: Table, prefixes: frozenset[str]) -> Target:
     words = nouns(table.name.name)
-    bare = words[1:] if len(words) > 1 and words[0] in prefixes else words
+    bare = _without_last(words)
+    bare = bare[1:] if len(bare) > 1 and bare[0] in prefixes else bare
     unnumbered = tuple(word for word in words if not word.isdigit() and len(word) > 1)
     keys = tuple(_keys(table))
     return Target(

@@ -118,11 +118,16 @@ def _same(at: Place, found: Directory) -> Iterator[Clue]:
             yield Clue(target=target, key=key, weight=OWN_KEY, reason=reason)
         elif elsewhere:
             continue
-        elif how == "part" and key.index.primary:
+        elif how == "part" and key.index.primary and not _ends_elsewhere(at, target, found):
             yield Clue(target=target, key=key, weight=PART_KEY, reason=reason)
         elif len(known) == 1 and not unique_here and (key.index.primary or at.stem.ending in REFERRING):
             weight = NATURAL_KEY if key.index.primary else OTHER_KEY
             yield Clue(target=target, key=key, weight=weight, reason=f"{reason}, of no other")
+
+
+def _ends_elsewhere(at: Place, target: Target, found: Directory) -> bool:
+    """Whether a third table ends in the column's word, so that the key may refer to it as well."""
+    return any(each not in (target, at.owner) for each in found.by_head.under(at.stem.words[-1], at.schema))
 
 
 def _ends(at: Place) -> Iterator[str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from orchestrator.core.catalog import TableName
 from orchestrator.core.suggestion.candidate import Candidate
 from orchestrator.core.suggestion.clues import TEXTS, Clue, Place
 from orchestrator.core.suggestion.column import ENDINGS, LINKS, stem
-from orchestrator.core.suggestion.directory import Directory, Key
+from orchestrator.core.suggestion.directory import Directory, Key, Target
+from orchestrator.core.suggestion.key_names import handle
 from orchestrator.core.suggestion.words import nouns
 
 OTHER_TYPE, OTHER_SCHEMA, UNSURE, BESIDE = 0.93, 0.97, 0.7, 0.8
 """What is left of a weight: other types that compare; another schema; a rival; a text of the same name beside it."""
 
+BEHIND = 0.01
 CLOSE = 0.05
 """Two readings whose ranks differ by less are as likely as each other."""
 
@@ -43,7 +46,13 @@ def readings(
         if known is None or known[0] < rank:
             best[clue.target.name, key.columns] = (rank, weight, clue, key)
     ordered = sorted(best.values(), key=lambda each: (-each[0], each[2].target.name))
-    return tuple(_candidate(at, each, ordered if not place_of else []) for place_of, each in enumerate(ordered))
+    if not ordered:
+        return ()
+    first = _candidate(at, ordered[0], ordered)
+    # What comes after stays behind, however much a rival took from the first.
+    most = first.confidence - BEHIND
+    others = (_candidate(at, each, []) for each in ordered[1:])
+    return first, *(replace(each, confidence=round(min(each.confidence, most), 2)) for each in others)
 
 
 def _candidate(at: Place, mine: Ranked, ordered: list[Ranked]) -> Candidate:
@@ -85,7 +94,7 @@ def _weight(at: Place, clue: Clue, key: Key) -> float:
 
 def _key(at: Place, clue: Clue, found: Directory) -> Key | None:
     """The key that a column with this name and type refers to, or None."""
-    options = (clue.key,) if clue.key else clue.target.singles
+    options = (clue.key,) if clue.key else tuple(key for key in clue.target.singles if _is_identity(clue.target, key))
     fitting = [key for key in options if _fits(at, clue, key, found)]
     if clue.key or not fitting:
         return next(iter(fitting), None)
@@ -95,6 +104,12 @@ def _key(at: Place, clue: Clue, found: Directory) -> Key | None:
     if at.stem.ending in ENDINGS | LINKS | {""}:
         return next((key for key in fitting if key.index.primary or _ending(key) in ENDINGS), None)
     return None
+
+
+def _is_identity(target: Target, key: Key) -> bool:
+    """Not a reference to a third table that happens to be unique."""
+    words = stem(key.columns[0]).words
+    return key.index.primary or not words or handle(target, key) != "" or stem(key.columns[0]).ending not in ENDINGS
 
 
 def _fits(at: Place, clue: Clue, key: Key, found: Directory) -> bool:

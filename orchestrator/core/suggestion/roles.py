@@ -9,6 +9,7 @@ from orchestrator.core.catalog import TableName
 from orchestrator.core.suggestion.clues import Clue, Place
 from orchestrator.core.suggestion.column import ENDINGS, stem
 from orchestrator.core.suggestion.directory import Directory, Target
+from orchestrator.core.suggestion.words import Words
 
 PEOPLE: Mapping[str, int] = {
     "user": 6, "account": 4, "person": 4, "employee": 4, "member": 3, "staff": 4, "principal": 3, "operator": 2,
@@ -16,7 +17,7 @@ PEOPLE: Mapping[str, int] = {
 }  # fmt: skip
 """Words for people, and how likely they stand for everybody who acts."""
 
-NAMED_SO, MOST_MENTIONS, PER_MENTION = 3, 12, 0.5
+NAMED_SO, MOST_MENTIONS, PER_MENTION = 3, 12, 0.25
 """What it counts that a table is called so and no more, and that columns name it."""
 
 CLEAR, CLOSE, EVEN, CLEARLY = 1.0, 0.85, 0.7, 2
@@ -42,8 +43,11 @@ ABOVE = frozenset({
     "duplicate", "superseded", "replaced", "superior", "child", "descendant", "sibling", "forked", "cloned", "copied",
     "replacement", "head",
 })  # fmt: skip
-UPWARDS = frozenset({"report", "reply", "in", "belong", "respond", "answer"})
-"""`reports_to`, `reply_to`, `in_reply_to`; words are in the singular."""
+UPWARDS = frozenset({"report", "reply", "respond", "answer"})
+"""`reports_to`, `in_reply_to_id`; words are in the singular."""
+
+ORIGINS = frozenset({"forked", "copied", "cloned", "derived", "duplicated", "branched", "inherited"})
+"""`forked_from_id`."""
 
 ACTED, PERSON, FREE_TEXT, COLLEAGUE = 0.78, 0.72, 0.25, 0.06
 """`created_by`; `owner_id`; what is lost when it may be a name; what is won among people: `manager_id` of employees."""
@@ -124,7 +128,10 @@ def _order(each: tuple[float, Target]) -> tuple[float, str]:
 
 def _acted(at: Place) -> bool:
     words, ending = at.stem.words, at.stem.ending
-    return ending == "by" or words[-1:] == ("by",) or (ending == "uid" and words[-1] in ACTIONS)
+    whole = words if ending in ENDINGS else (*words, ending)
+    return (
+        whole[-1:] == ("by",) or whole[-2:] == ("assigned", "to") or (ending == "uid" and bool(ACTIONS & {*words[-1:]}))
+    )
 
 
 def _person(at: Place) -> bool:
@@ -140,7 +147,18 @@ def _selves(at: Place) -> Iterator[Clue]:
     if said and rest <= set(at.owner.words) and ending in ENDINGS | {"", "of"}:
         weight = SELF if ending in ENDINGS else SELF_BARE
         yield Clue(target=at.owner, weight=weight, reason=f"{' '.join(said)} is another row of the same table")
-    elif words and (ending == "of" or (ending == "to" and words[0] in UPWARDS)):
-        weight = SELF_UPWARDS if words[0] in UPWARDS | ABOVE else SELF_LINK
+    elif weight := _link(words, ending):
         reason = f"{at.column.name} points at another row of the same table"
         yield Clue(target=at.owner, weight=weight, reason=reason)
+
+
+def _link(words: Words, ending: str) -> float:
+    """The weight of `copy_of`, `reply_to`, `forked_from`, with _id at the end or without; 0 for anything else."""
+    whole = words if ending in ENDINGS else (*words, ending)
+    before, link = whole[:-1], whole[-1] if whole else ""
+    if not before:
+        return 0.0
+    if link == "of":
+        return SELF_UPWARDS if before[0] in ABOVE else SELF_LINK
+    upwards = link == "to" and set(before) & UPWARDS
+    return SELF_UPWARDS if upwards or (link == "from" and set(before) & ORIGINS) else 0.0
