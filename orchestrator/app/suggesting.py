@@ -75,9 +75,10 @@ def suggest(request: Request, wanted: Wishes) -> Answer:
         if server:
             measured.update(_measured(screen, InclusionQueries(server=server, catalog=catalog), found))
             found = with_data(found, measured)
-        new = list(_unknown(found.over(wanted.threshold), contract))
+        sure = found.over(wanted.threshold)
+        new = list(_unknown(sure, contract))
         file = append(path, new, [_name(each, catalog) for each in new])
-        _tell(screen, new, found, file)
+        _tell(screen, new, found, file, known=len(sure) - len(new))
     return Answer(document=_document(request, wanted, new, found, file, measured), exit_code=EXIT_DONE)
 
 
@@ -125,7 +126,7 @@ def _name(candidate: Candidate, catalog: Catalog) -> str:
     return name if name not in taken else default_name(candidate.table.name, (*candidate.columns, "suggested"))
 
 
-def _tell(screen: Screen, new: list[Candidate], found: Suggestions, file: Path) -> None:
+def _tell(screen: Screen, new: list[Candidate], found: Suggestions, file: Path, *, known: int) -> None:
     for each in new[:TOLD]:
         screen.line(f"{each.confidence:.2f} {each.id}")
         screen.line(f"     {'; '.join(each.reasons)}")
@@ -135,7 +136,8 @@ def _tell(screen: Screen, new: list[Candidate], found: Suggestions, file: Path) 
         screen.line(f"{absence.id}: {absence.reason}", status="absent")
     if len(found.absences) > TOLD:
         screen.line(f"and {len(found.absences) - TOLD} more, all of them with --json", status="absent")
-    screen.line(f"{len(new)} suggestions, {len(found.absences)} columns that look left alone on purpose")
+    told = f", {known} more stand in the contract already" if known else ""
+    screen.line(f"{len(new)} suggestions{told}, {len(found.absences)} columns that look left alone on purpose")
     if new:
         screen.line(f"written to {file} with suggested = true: remove the mark from what is right", status="done")
 
@@ -149,6 +151,7 @@ def _document(
         "threshold": wanted.threshold,
         "file": str(file),
         "suggestions": list(_suggested(new, measured)),
+        "known": len(found.over(wanted.threshold)) - len(new),
         "doubtful": len(found.candidates) - len(found.over(wanted.threshold)),
         "absent": list(_absent(found.absences)),
     }

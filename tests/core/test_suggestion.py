@@ -214,6 +214,24 @@ def test_keys_that_stand_are_left_out(tmp_path: Path) -> None:
     assert suggest(catalog).candidates == ()
 
 
+ODD = ("_", "1", "ÄÖ", "表", "a", "ID", "by", "_of", "to", "A", "x1y2", "uid", "symbol", "parent", "user", "users")
+
+
+def test_names_of_any_kind_are_read() -> None:
+    """Symbols, digits, letters of other scripts, endings that stand alone: every table against every column."""
+    column = {"type": "bigint", "base_type": "bigint", "not_null": False}
+    facts = [
+        {
+            "schema": "s", "table": name, "columns": [{"name": each, **column} for each in ODD],
+            "primary_key": [ODD[number]], "uniques": [list(ODD[:2]), [ODD[-number - 1]]], "indexes": [],
+        }
+        for number, name in enumerate(ODD)
+    ]  # fmt: skip
+    suggestions = suggest(catalog_of(facts))
+    assert all(0 <= each.confidence <= 1 and each.reasons for each in (*suggestions.candidates, *suggestions.others))
+    assert all(each.table != each.referenced or each.columns != each.referenced_columns for each in suggestions.candidates)
+
+
 def test_the_nine_real_schemas() -> None:
     """Precision and recall at the default threshold, as means over schemas; none falls far behind."""
     scores = [scored(name, facts) for name, facts in real_schemas()]

@@ -14,7 +14,7 @@ KEPT = frozenset({"audit", "archive", "archived", "arch", "backup", "bkp", "bak"
 
 STREAMS = frozenset({
     "event", "statistic", "stat", "stats", "metric", "analytic", "analytics", "telemetry", "trace", "rollup",
-    "aggregate", "staging", "stage", "stg", "tmp", "temp", "import", "raw",
+    "aggregate", "staging", "stg", "tmp", "temp", "import", "raw",
 })  # fmt: skip
 """Tables that grow by the minute, or that are loaded in bulk: a key costs every one of their writes."""
 

@@ -24,7 +24,7 @@ GENERIC = frozenset({
 TECHNICAL = frozenset({"tbl", "tb", "t", "dim", "fact", "app", "core", "sys", "dbo", "xref", "rel", "mst", "master"})
 """Prefixes of tables that name no thing."""
 
-LAST = frozenset({"entity", "tbl", "table", "tab", "record", "model"})
+LAST = frozenset({"entity", "tbl", "table", "tab", "record", "model", "master", "mst", "mstr"})
 """The same behind the thing."""
 
 CROWD = 64
