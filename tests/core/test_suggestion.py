@@ -223,13 +223,15 @@ def test_names_of_any_kind_are_read() -> None:
     facts = [
         {
             "schema": "s", "table": name, "columns": [{"name": each, **column} for each in ODD],
-            "primary_key": [ODD[number]], "uniques": [list(ODD[:2]), [ODD[-number - 1]]], "indexes": [],
+            "primary_key": [name], "uniques": [list(ODD[:2]), [ODD[-number - 1]]], "indexes": [],
         }
         for number, name in enumerate(ODD)
     ]  # fmt: skip
     suggestions = suggest(catalog_of(facts))
     assert all(0 <= each.confidence <= 1 and each.reasons for each in (*suggestions.candidates, *suggestions.others))
-    assert all(each.table != each.referenced or each.columns != each.referenced_columns for each in suggestions.candidates)
+    assert all(
+        each.table != each.referenced or each.columns != each.referenced_columns for each in suggestions.candidates
+    )
 
 
 def test_the_nine_real_schemas() -> None:
