@@ -320,16 +320,36 @@ def timeline(request, *, option=None, start=None, holidays=None, format=None):
 
 @command(
     from_="prisma:PATH, database:ENV, django:SETTINGS or sqlalchemy:MODULE:METADATA",
+    suggest="look for keys that the catalog of --env seems to lack, and write them with suggested = true",
+    threshold="--suggest: only candidates at least this sure, from 0 to 1; by default 0.6",
+    with_data="--suggest: also ask the rows how many of each column's values the other table has",
     out="write or update this file instead of the runbook's foreign_keys.toml",
     check="write nothing; exit 1 when the file would change",
-    schema="where tables lie of which the source does not say it",
+    schema="where tables lie of which the source does not say it; by default public",
     project="django, sqlalchemy: the folder where the models' code is found; by default this one",
     python="django, sqlalchemy: the interpreter that has the project's packages; by default this one",
 )
-def contract(request, *, from_=None, out=None, check=False, schema="public", project=None, python=None):
+def contract(
+    request,
+    *,
+    from_=None,
+    suggest=False,
+    threshold=None,
+    with_data=False,
+    out=None,
+    check=False,
+    schema=None,
+    project=None,
+    python=None,
+):
     """Write the contract from what exists, or bring it up to date and keep what people wrote."""
-    from orchestrator.app import contracting
+    from orchestrator.app import contracting, suggesting
 
+    source = {"from": from_, "out": out, "check": check, "schema": schema, "project": project, "python": python}
+    guess = {"threshold": threshold, "with_data": with_data}
+    contracting.one_way(suggest=suggest, source=source, guess=guess)
+    if suggest:
+        return suggesting.suggest(request, suggesting.wishes(**guess))
     wish = contracting.wish(out=out, check=check, schema=schema, project=project, python=python)
     return contracting.contract(request, source=from_, wish=wish)
 
@@ -462,7 +482,7 @@ def chaos(c, sections=None, points="all", runs="30", starts="50", seed="1"):
 @task(
     auto_shortflags=False,
     help={
-        "sections": "of recording, online, audit, small, validation, schema, slack, start; by default all",
+        "sections": "of recording, online, audit, small, validation, schema, slack, start, suggest; by default all",
         "rows": "rows in the largest table; 2_000_000 for figures to quote, by default 200_000",
         "shape": "tree: most rows in one table (by default), broad: many large tables",
         "major": "version of the embedded server: 15, 16 or 18; by default 16",

@@ -16,7 +16,7 @@ from orchestrator.adapters.decisions import decision_of
 from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
 from orchestrator.core.catalog import Action, Deferrable, TableName
 from orchestrator.core.checks import Severity
-from orchestrator.core.contract import NAME_LIMIT, Contract, Priority, Relation, default_name
+from orchestrator.core.contract import NAME_LIMIT, SUGGESTED, Contract, Priority, Relation, default_name
 from orchestrator.core.decision import Decision
 from orchestrator.core.outcome import BadDocument, Refused
 from orchestrator.core.timeline import STANDARD_STEPS, Runbook, standard_runbook
@@ -49,6 +49,7 @@ class ForeignKeyLine:
     priority: Priority = "medium"
     deferred: str | None = None
     on_delete_columns: tuple[str, ...] = ()
+    suggested: bool = False
 
     def relation(self) -> Relation:
         """The line with its defaults filled in."""
@@ -64,7 +65,7 @@ class ForeignKeyLine:
             deferrable=self.deferrable,
             name=self.name if self.name is not None else default_name(self.table, self.columns),
             priority=self.priority,
-            deferred=self.deferred,
+            deferred=SUGGESTED if self.suggested and self.deferred is None else self.deferred,
             on_delete_columns=self.on_delete_columns,
         )
 

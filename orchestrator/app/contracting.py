@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -30,14 +30,23 @@ class Wish:
     project: Project = field(default_factory=Project)
 
 
-def wish(*, out: str | None, check: bool, schema: str, project: str | None, python: str | None) -> Wish:
+def one_way(*, suggest: bool, source: Mapping[str, object], guess: Mapping[str, object]) -> None:
+    """Raises Refused for an option of --from beside --suggest, or the other way round: it would be passed over."""
+    wrong = [name for name, given in (source if suggest else guess).items() if given not in (None, False)]
+    if wrong:
+        how = "does not go together with" if suggest else "goes together with"
+        message = f"--{wrong[0].replace('_', '-')} {how} --suggest"
+        raise Refused(message)
+
+
+def wish(*, out: str | None, check: bool, schema: str | None, project: str | None, python: str | None) -> Wish:
     """The options as they were typed. Raises Refused."""
     for name, text in {"out": out, "schema": schema, "project": project, "python": python}.items():
         if text is not None and not text.strip():
             message = f"--{name} names nothing"
             raise Refused(message)
     place = Project(folder=Path(project or "."), python=python)
-    return Wish(out=Path(out) if out else None, check=check, schema=schema, project=place)
+    return Wish(out=Path(out) if out else None, check=check, schema=schema or "public", project=place)
 
 
 def contract(request: Request, *, source: str | None, wish: Wish) -> Answer:

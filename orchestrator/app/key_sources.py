@@ -41,7 +41,7 @@ def key_source(
         "sqlalchemy": lambda: _sqlalchemy(rest, default_schema, project),
     }
     if kind not in readers or not rest:
-        message = f"--from {text}: known: {FORMS}" if text else f"from what? --from {FORMS}"
+        message = f"--from {text}: known: {FORMS}" if text else f"from what? --from {FORMS}, or --suggest"
         raise Refused(message)
     return readers[kind]()
 

@@ -16,6 +16,9 @@ NAME_LIMIT = 63
 
 NAME_STEM = 54
 
+SUGGESTED = "suggested, not confirmed by a person"
+"""Why a line with `suggested = true` is not part of a release: a guess is deployed by nobody."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
