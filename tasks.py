@@ -390,6 +390,23 @@ def docs(request, *, out=None):
     return documenting.docs(request, out=out)
 
 
+@command(
+    migration="what is missing as a migration of prisma, alembic, django or sql; without --env the whole contract",
+    out="the folder in which that tool's migrations lie",
+    name="what it is called; prisma and sql put 14 digits of UTC before it, unless it begins with some",
+    app="django: the app's label, by default the name of the folder above",
+)
+def generate(request, *, migration=None, out=None, name=None, app=None):
+    """Write the missing keys as a migration that Prisma, Alembic, Django or psql applies by itself."""
+    from orchestrator.app import migrating
+    from orchestrator.core.outcome import Refused
+
+    if migration is None:
+        message = "say what to generate: --migration prisma, alembic, django or sql"
+        raise Refused(message)
+    return migrating.migration(request, form=migration, out=out, name=name, app=app)
+
+
 @command(rows="rows in the largest table")
 def seed(request, *, rows="10000"):
     """Apply the runbook's migrations and fill its tables; never on production."""
