@@ -35,7 +35,7 @@ from orchestrator.core.journal import (
     PlanRecorded,
     VerdictGiven,
 )
-from orchestrator.core.likeness import alike, plan_differences
+from orchestrator.core.likeness import alike, plan_differences, unrecorded
 from orchestrator.core.outcome import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -193,7 +193,7 @@ def _ground(work: AtWork, copy: OnCopy, source: Catalog, other: Other | None) ->
     catalog = on_copy.catalog().catalog()
     if other is not None:
         statements = tuple(alike(site.contract, copy=catalog, other=other.catalog, writer=QuotedDdl()))
-        execute(copy.place, statements)
+        execute(copy.place, (*statements, *unrecorded(site.make_plan(source), other.plan)))
         catalog = on_copy.catalog().catalog()
     plan = site.make_plan(catalog)
     if other is not None and plan.digest != other.plan.digest:
