@@ -19,7 +19,11 @@ Form = Literal["prisma", "alembic", "django", "sql"]
 ONLINE, PLAIN = "CREATE INDEX CONCURRENTLY", "CREATE INDEX"
 """A migration is one transaction, in which PostgreSQL builds no index concurrently; the index is the same."""
 
-TAKEN_FOR_GRANTED = re.compile(r"onupdatenoaction|ondeletenoaction|matchsimple|notdeferrable|(?<![\w\"])public\.")
+TAKEN_FOR_GRANTED = re.compile(
+    r"""\bon \s update \s no \s action\b | \bon \s delete \s no \s action\b | \bmatch \s simple\b"""
+    r""" | \bnot \s deferrable\b | (?<![\w"])public \s? \. | \s""",
+    re.VERBOSE,
+)
 """What may be written or left out without meaning anything else."""
 
 
@@ -107,12 +111,17 @@ def spelled(statement: str) -> str:
     for found in PART.finditer(statement):
         part = found.group()
         if part.startswith('"'):
-            parts.append(PLAIN_NAME.sub(r"\1", part))
+            parts.append(_kept(PLAIN_NAME.sub(r"\1", part)))
         elif part.startswith("'"):
-            parts.append(part)
+            parts.append(_kept(part))
         else:
-            parts.append("".join(part.lower().split()))
+            parts.append(re.sub(r"\s+", " ", part.lower()))
     return TAKEN_FOR_GRANTED.sub("", "".join(parts))
+
+
+def _kept(name: str) -> str:
+    """A name or a string whose space means something."""
+    return re.sub(r"\s", lambda space: f"\\{ord(space.group())}", name)
 
 
 def spelled_all(statements: Iterable[str]) -> frozenset[str]:

@@ -88,7 +88,7 @@ model orders {
   place       places?   @relation(fields: [country, code], references: [country, code], onDelete: Restrict,
     onUpdate: NoAction, map: "orders of a place")
 }
-"""
+""".replace(",\n    ", ", ")
 
 FIRST = "20260101000000_tables"
 KEYS = "20260201000000_keys"
