@@ -79,7 +79,7 @@ def _chosen(path: Path, name: str, known: tuple[Migration, ...], tool: Tool) -> 
         hint = nearest(name, [each.name for each in known]) if known else "the folder has none"
         what = "revision" if tool == "alembic" else "migration"
         raise BadDocument(file=str(path), key="migration", problem=f"unknown {what} {name}", remedy=hint)
-    if tool == "alembic" and len(chosen.after) >= MANY:
+    if len(chosen.follows) >= MANY:
         raise BadDocument(file=str(path), key="migration", problem=f"{name} comes after several revisions")
     return chosen
 
@@ -113,5 +113,9 @@ def checksums(script: bytes) -> tuple[str, ...]:
 
 def _python(revision: Revision) -> Migration:
     return Migration(
-        name=revision.name, after=revision.after, replaces=revision.replaces, statements=revision.statements
+        name=revision.name,
+        after=revision.after,
+        follows=revision.follows,
+        replaces=revision.replaces,
+        statements=revision.statements,
     )

@@ -33,7 +33,12 @@ def read_state(connection: Connection, history: History) -> TableState:
     query = (
         "select c.oid, has_table_privilege(c.oid, 'SELECT') as readable,"
         " has_table_privilege(c.oid, 'INSERT') and has_table_privilege(c.oid, 'UPDATE')"
-        " and has_table_privilege(c.oid, 'DELETE') as writable"
+        " and has_table_privilege(c.oid, 'DELETE') as writable,"
+        # Before Django 4.1 its numbers come from a sequence of their own, which asks for a right of its own.
+        " exists (select from pg_depend d join pg_class s on s.oid = d.objid where d.refobjid = c.oid"
+        # The server may ask in any order: CASE keeps it from asking a table for a sequence's rights.
+        " and d.deptype = 'a' and case when s.relkind = 'S' then not has_sequence_privilege(s.oid, 'USAGE') end)"
+        " as numberless"
         " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
         " where n.nspname = %s and c.relname = %s and c.relkind in ('r', 'p')"
     )
@@ -45,8 +50,10 @@ def read_state(connection: Connection, history: History) -> TableState:
     if not found["readable"]:
         return TableState(problem=f"this role may not read {history.table}")
     rows = connection.execute(sql.SQL(READS[history.tool]).format(_table(history.table)))
-    lacking = "" if found["writable"] else f"this role may not write {history.table} (INSERT, UPDATE and DELETE)"
-    return TableState(rows=tuple(Applied(**row) for row in rows), problem=lacking)
+    problem = "" if found["writable"] else f"this role may not write {history.table} (INSERT, UPDATE and DELETE)"
+    if found["writable"] and found["numberless"]:
+        problem = f"this role may not use the sequence of {history.table} (USAGE)"
+    return TableState(rows=tuple(Applied(**row) for row in rows), problem=problem)
 
 
 def _table(name: TableName) -> sql.Identifier:
@@ -91,12 +98,12 @@ class QuotedHistory:
 
     def record(self, history: History) -> str:
         """The row is written, unless it is there; an error where the migration cannot be the next."""
-        first = history.tool == "alembic" and not history.migration.after
+        first = history.tool == "alembic" and not history.migration.follows
         return _filled(FIRST_RECORD if first else RECORDS[history.tool], history)
 
     def take_back(self, history: History) -> str:
         """The row tells that the migration is not applied any more; an error where others were built on it."""
-        first = history.tool == "alembic" and not history.migration.after
+        first = history.tool == "alembic" and not history.migration.follows
         return _filled(FIRST_TAKE_BACK if first else TAKES_BACK[history.tool], history)
 
 
@@ -105,7 +112,7 @@ def _filled(text: str, history: History) -> str:
     values = {
         "name": own.name.removeprefix(f"{history.app}.") if history.app else own.name,
         "app": history.app,
-        "before": own.after[0] if own.after else "",
+        "before": own.follows[0] if own.follows else "",
         "checksum": own.checksums[0] if own.checksums else "",
         "told": str(history.table),
     }

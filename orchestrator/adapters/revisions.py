@@ -19,11 +19,12 @@ from orchestrator.core.outcome import BadDocument, Refused
 class Revision:
     """One migration: its name, what it comes after, what it stands for, and its SQL where nothing else is in it.
 
-    Django's are called `app.name`.
+    Django's are called `app.name`. `follows` are those of Alembic's whose place it takes in the tool's table.
     """
 
     name: str
     after: tuple[str, ...]
+    follows: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     statements: tuple[str, ...] | None = None
 
@@ -40,7 +41,9 @@ def alembic_revisions(folder: Path) -> tuple[Revision, ...]:
         also = _value(values.get("depends_on"))
         if not all(isinstance(each, str) for each in (*_names(down), *_names(also))):
             raise BadDocument(file=str(path), key="down_revision", problem="is neither a revision nor None")
-        found.append(Revision(name=name, after=(*_names(down), *_names(also)), statements=_of_alembic(tree)))
+        follows = _names(down)
+        after = (*follows, *_names(also))
+        found.append(Revision(name=name, after=after, follows=follows, statements=_of_alembic(tree)))
     return tuple(found)
 
 

@@ -25,11 +25,13 @@ class Migration:
     """One migration of the folder, Django's as `app.name`.
 
     `checksums` are those of its file with either kind of line end, the one as it is first; only Prisma keeps them.
-    `after` is what it comes after. `statements` is its SQL, None where it is more than SQL.
+    `after` is what it comes after, `follows` the revision whose place it takes in Alembic's table. `statements` is its
+    SQL, None where it is more than SQL.
     """
 
     name: str
     after: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     checksums: tuple[str, ...] = ()
     statements: tuple[str, ...] | None = None
@@ -124,6 +126,10 @@ def lacking(history: History, rows: Sequence[Applied]) -> Iterator[str]:
     far = history.tool != "django"
     needed = history.before(history.migration.name) if far else frozenset(history.migration.after)
     yield from sorted(needed - standing)
+    here = [each.name for each in rows]
+    for each in history.migration.follows:
+        if each in standing and each not in here:
+            yield f"{each} as the last revision: {history.table} is at {', '.join(here)}"
 
 
 def others(history: History, rows: Sequence[Applied]) -> Iterator[str]:

@@ -258,6 +258,8 @@ def test_no_table(shop: Shop) -> None:
     answer = shop.preflight()
     assert answer.exit_code == 2
     assert "does not exist" in finding(answer, "history.table")["observed"]
+    told = shop.desk.typed("preflight", "--grants", "--env", "staging", "--runbook", shop.runbook).stdout
+    assert 'GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."_prisma_migrations" TO "postgres";' in told
     path.write_text(path.read_text() + 'schema = "app"\n')
     assert shop.preflight().exit_code == 0
 
@@ -272,3 +274,22 @@ def test_a_concurrent_prisma(shop: Shop) -> None:
             2,
             f"Prisma's advisory lock {PRISMA_LOCK} is held by pid {connection.info.backend_pid} (prisma)",
         )
+
+
+def test_a_row_that_others_were_built_on(shop: Shop, tmp_path: Path) -> None:
+    """The way back takes the keys, leaves the revision, and does not call that done."""
+    versions = tmp_path / "versions"
+    versions.mkdir()
+    (versions / "a.py").write_text("revision = 'aaa'\ndown_revision = None\n")
+    make = "create table alembic_version (version_num varchar(32))"
+    execute(shop.url, make, "insert into alembic_version values ('aaa')")
+    request = Request(runbook=shop.runbook)
+    made = migrating.migration(request, form="alembic", out=str(versions), name="keys", app=None).document["name"]
+    text = f'tool = "alembic"\nfolder = "../versions"\nmigration = "{made}"\n'
+    (Path(shop.runbook) / "history.toml").write_text(text)
+    assert shop.deploy().exit_code == 0
+    execute(shop.url, "update alembic_version set version_num = 'later'")
+    answer = shop.desk.rollback(runbook=shop.runbook)
+    assert (answer.exit_code, keys(shop.url)) == (1, {})
+    assert "which stays recorded" in shop.desk.report(answer)["steps"][0]["note"]
+    assert value(shop.url, "select version_num from alembic_version") == "later"

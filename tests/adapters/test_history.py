@@ -90,6 +90,11 @@ def test_alembics_last_revision_stands_for_all_before(folder: Path) -> None:
     assert tuple(lacking(kept, [Applied(name="aaa")])) == ()
     assert tuple(lacking(kept, [])) == ("aaa",)
     assert tuple(others(kept, [Applied(name="bbb")])) == ("ccc",)
+    assert tuple(lacking(kept, [Applied(name="ddd")])) == ("aaa",)
+    (folder / "versions/ddd.py").write_text(REVISION.format("ddd", "aaa"))
+    branched = history(folder, "alembic", "versions", "bbb")
+    (line,) = lacking(branched, [Applied(name="ddd")])
+    assert line == "aaa as the last revision: public.alembic_version is at ddd"
     (line,) = unknown(kept, [Applied(name="fff")])
     assert line == f"revision fff was applied and is not in {folder / 'versions'}"
     assert kept.migration.statements == ("select 1",)

@@ -27,7 +27,7 @@ MAKES: dict[Tool, tuple[str, ...]] = {
 }
 OWN: dict[Tool, Migration] = {
     "prisma": Migration(name="x"),
-    "alembic": Migration(name="bbb", after=("aaa",)),
+    "alembic": Migration(name="bbb", after=("aaa",), follows=("aaa",)),
     "django": Migration(name="shop.0002", after=("shop.0001",)),
 }
 Kept = Callable[[Tool], tuple[Connection, History]]
@@ -110,6 +110,11 @@ def test_what_keeps_us_from_writing(kept: Kept) -> None:
             connection.execute("grant select on django_migrations to history_reader")
             connection.execute("set role history_reader")
             assert "may not write" in read_state(connection, history).problem
+            connection.execute("reset role")
+            connection.execute("create sequence numbers owned by django_migrations.id")
+            connection.execute("grant insert, update, delete on django_migrations to history_reader")
+            connection.execute("set role history_reader")
+            assert "may not use the sequence" in read_state(connection, history).problem
         finally:
             connection.execute("reset role")
             connection.execute("drop owned by history_reader")
