@@ -172,15 +172,29 @@ def _typed(name: str) -> bool:
     override=OVERRIDE,
     override_reason=OVERRIDE_REASON,
     evidence=EVIDENCE,
+    migration="this SQL file instead of a runbook: tried on a copy, and when all it does is add keys, deployed online",
 )
 def deploy(
-    request, *, dry_run=False, yes=False, until=None, only=None, override=None, override_reason=None, evidence=None
+    request,
+    *,
+    dry_run=False,
+    yes=False,
+    until=None,
+    only=None,
+    override=None,
+    override_reason=None,
+    evidence=None,
+    migration=None,
 ):
     """Carry the runbook out: preflight, plan, audit, gates, backup, apply, validate."""
     from orchestrator.app import resuming, runs
     from orchestrator.core.outcome import OpenRun
 
     request = _passing(request, override, override_reason, evidence)
+    if migration is not None:
+        from orchestrator.app import existing
+
+        request = existing.taken_apart(request, migration, yes=yes, confirm=_typed)
     try:
         return runs.deploy(request, yes=yes, until=until, confirm=_typed)
     except OpenRun as open_run:

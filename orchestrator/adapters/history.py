@@ -30,7 +30,10 @@ MANY = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryFile:
-    """`history.toml` as it is written. `folder` counts from the file; `table` is the tool's usual one."""
+    """`history.toml` as it is written. `folder` counts from the file; `table` is the tool's usual one.
+
+    `tried` is the checksum of a migration that was run on a copy; an edited one has to be read again.
+    """
 
     tool: Tool
     folder: str
@@ -38,6 +41,7 @@ class HistoryFile:
     app: str | None = None
     schema: str = "public"
     table: str | None = None
+    tried: str | None = None
 
 
 def history_of(runbook: Path) -> History | None:
@@ -62,13 +66,15 @@ def history_of(runbook: Path) -> History | None:
     }
     known = readers[found.tool]()
     name = f"{app}.{found.migration.removesuffix('.py')}" if found.tool == "django" else found.migration
+    chosen = _chosen(path, name, known, found.tool)
     return History(
         tool=found.tool,
         table=TableName(schema=found.schema, name=found.table or TABLES[found.tool]),
         folder=str(folder),
-        migration=_chosen(path, name, known, found.tool),
+        migration=chosen,
         known=known,
         app=app if found.tool == "django" else "",
+        tried=found.tried in chosen.checksums,
     )
 
 
