@@ -11,7 +11,7 @@ from tests import servers
 from tests.acceptance.desk import Desk, execute, fingerprint, keys, value
 from tests.acceptance.migrated import TABLES
 from tests.acceptance.test_history_findings import HISTORY, KEYS, row
-from tests.conftest import ClusterUrl
+from tests.conftest import MATRIX, ClusterUrl
 
 WRITTEN = """
 -- AddForeignKey
@@ -71,10 +71,14 @@ def test_prismas_migration_is_deployed_online_and_recorded(desk: Desk, url: str,
     ("more", "words"),
     [
         ("alter table customers add column more int;", "does more than add foreign keys"),
-        ("comment on table customers is 'x';", "COMMENT ON TABLE public.customers IS 'x';"),
-        ("create table other (id int);", "CREATE TABLE public.other ("),
+        pytest.param("comment on table customers is 'x';", "COMMENT ON TABLE public.customers IS 'x';", marks=MATRIX),
+        pytest.param("create table other (id int);", "CREATE TABLE public.other (", marks=MATRIX),
         ("update customers set best = null where id = 2;", "changes rows"),
-        ("alter table orders drop constraint orders_pkey;", "- ADD CONSTRAINT orders_pkey PRIMARY KEY (id);"),
+        pytest.param(
+            "alter table orders drop constraint orders_pkey;",
+            "- ADD CONSTRAINT orders_pkey PRIMARY KEY (id);",
+            marks=MATRIX,
+        ),
         ("create role trial_role;", "belong to the whole server"),
         ("selct 1;", 'fails on a copy of the database: syntax error at or near "selct"'),
         ("alter table orders add foreign key (id) references customers not valid;", "does not hold after it"),
