@@ -172,15 +172,29 @@ def _typed(name: str) -> bool:
     override=OVERRIDE,
     override_reason=OVERRIDE_REASON,
     evidence=EVIDENCE,
+    migration="this SQL file instead of a runbook: tried on a copy, and when all it does is add keys, deployed online",
 )
 def deploy(
-    request, *, dry_run=False, yes=False, until=None, only=None, override=None, override_reason=None, evidence=None
+    request,
+    *,
+    dry_run=False,
+    yes=False,
+    until=None,
+    only=None,
+    override=None,
+    override_reason=None,
+    evidence=None,
+    migration=None,
 ):
     """Carry the runbook out: preflight, plan, audit, gates, backup, apply, validate."""
     from orchestrator.app import resuming, runs
     from orchestrator.core.outcome import OpenRun
 
     request = _passing(request, override, override_reason, evidence)
+    if migration is not None:
+        from orchestrator.app import existing
+
+        request = existing.taken_apart(request, migration, yes=yes, confirm=_typed)
     try:
         return runs.deploy(request, yes=yes, until=until, confirm=_typed)
     except OpenRun as open_run:
@@ -424,6 +438,23 @@ def docs(request, *, out=None):
     from orchestrator.app import documenting
 
     return documenting.docs(request, out=out)
+
+
+@command(
+    migration="what is missing as a migration of prisma, alembic, django or sql; without --env the whole contract",
+    out="the folder in which that tool's migrations lie",
+    name="what it is called; prisma and sql put 14 digits of UTC before it, unless it begins with some",
+    app="django: the app's label, by default the name of the folder above",
+)
+def generate(request, *, migration=None, out=None, name=None, app=None):
+    """Write the missing keys as a migration that Prisma, Alembic, Django or psql applies by itself."""
+    from orchestrator.app import migrating
+    from orchestrator.core.outcome import Refused
+
+    if migration is None:
+        message = "say what to generate: --migration prisma, alembic, django or sql"
+        raise Refused(message)
+    return migrating.migration(request, form=migration, out=out, name=name, app=app)
 
 
 @command(rows="rows in the largest table")

@@ -14,10 +14,12 @@ from pydantic import TypeAdapter
 
 from orchestrator.adapters.decisions import decision_of
 from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
+from orchestrator.adapters.history import history_of
 from orchestrator.core.catalog import Action, Deferrable, TableName
 from orchestrator.core.checks import Severity
 from orchestrator.core.contract import NAME_LIMIT, SUGGESTED, Contract, Priority, Relation, default_name
 from orchestrator.core.decision import Decision
+from orchestrator.core.history import History
 from orchestrator.core.outcome import BadDocument, Refused
 from orchestrator.core.timeline import STANDARD_STEPS, Runbook, standard_runbook
 
@@ -104,6 +106,7 @@ class RunbookFolder:
     contract: Contract
     checks: tuple[SuiteCheck, ...] = ()
     decision: Decision | None = None
+    history: History | None = None
 
     def migrations(self) -> tuple[tuple[str, str], ...]:
         """Name and SQL of each migration, in the order of their names."""
@@ -132,6 +135,7 @@ def load_runbook(name: str, *, root: Path, with_decision: bool = True) -> Runboo
         contract=load_contract(path / CONTRACT),
         checks=tuple(_checks(path / "checks")),
         decision=decision_of(path, runbook) if with_decision else None,
+        history=history_of(path),
     )
 
 
