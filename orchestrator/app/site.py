@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.adapters.attempts import Looker
+from orchestrator.adapters.audit_sql import AuditSql
 from orchestrator.adapters.backup import DumpBackup, ExternalBackup
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
@@ -32,8 +33,10 @@ from orchestrator.adapters.scratch import EmbeddedScratch, ServerScratch, neares
 from orchestrator.adapters.suite import CheckSuite
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app.request import Request
+from orchestrator.core.audit_plan import with_audits
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
+from orchestrator.core.decision import road_without_keys
 from orchestrator.core.indexes import with_indexes
 from orchestrator.core.inventory import Database, Environment, Secret, Source
 from orchestrator.core.matching import narrowed
@@ -75,8 +78,13 @@ class Site:
     contract: Contract = field(init=False)
 
     def __post_init__(self) -> None:
-        """Leave out what `--only` leaves out."""
-        self.contract = narrowed(self.folder.contract, self.request.only)
+        """Leave out what `--only` leaves out, and take the road that was decided for."""
+        self.contract = narrowed(self.promised, self.request.only)
+
+    @property
+    def promised(self) -> Contract:
+        """The runbook's contract, on the road that was decided for."""
+        return replace(self.folder.contract, road=road_without_keys(self.folder.runbook, self.folder.decision))
 
     @property
     def run_folder(self) -> RunFolder:
@@ -94,7 +102,9 @@ class Site:
             lock_budget_ms=self.environment.policy.lock_timeout_ms,
         )
         indexes = self.environment.policy.create_missing_indexes
-        return with_indexes(made, catalog, QuotedDdl()) if indexes else made
+        made = with_indexes(made, catalog, QuotedDdl()) if indexes else made
+        road = bool(self.contract.road)
+        return with_audits(made, catalog=catalog, whole=self.promised, writer=AuditSql(), wanted=road)
 
     def catalog(self, step: str = "catalog") -> DatabaseCatalog:
         """The reader of this database's catalog."""
@@ -126,7 +136,7 @@ class Site:
     def definition(self) -> tuple[str, ...]:
         """What the runbook says to do, line by line, as a run keeps it from its beginning."""
         checks = ((each.id, each.sql) for each in self.folder.checks)
-        return definition(self.folder.runbook.steps, self.folder.contract, checks)
+        return definition(self.folder.runbook.steps, self.promised, checks)
 
     def scratch(self) -> ServerScratch | EmbeddedScratch:
         """Where copies live."""
@@ -221,7 +231,7 @@ class Site:
         """The validate step."""
         return Validate(
             contract=self.contract,
-            whole=self.folder.contract,
+            whole=self.promised,
             catalog=self.catalog("validate"),
             counter=OrphanQueries(server=self.server, step="validate"),
             samples=Samples(folder=self.run_folder, policy=self.environment.policy.show_samples),

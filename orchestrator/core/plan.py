@@ -18,8 +18,14 @@ from orchestrator.core.contract import Contract, Priority, Relation
 from orchestrator.core.locks import Lock, Mode
 from orchestrator.core.matching import Match, Status, match, match_all
 
-StatementKind = Literal["add", "validate", "adopt", "index"]
+StatementKind = Literal["add", "validate", "adopt", "index", "install", "remove"]
 ConstraintState = Literal["absent", "not valid", "valid"]
+
+OF_AUDITS: frozenset[StatementKind] = frozenset({"install", "remove"})
+"""What puts validation functions and orphan audits into schema orphan_audit, or takes them away."""
+
+BESIDE_KEYS: frozenset[StatementKind] = OF_AUDITS | {"index"}
+"""What makes no key."""
 
 NOT_VALID_ON_PARTITIONED_SINCE = 18
 """Before PostgreSQL 18 a partitioned table refuses a NOT VALID foreign key."""
@@ -50,12 +56,16 @@ class DdlWriter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What the catalog shows once a statement took effect; for an index `constraint` is its name, on `columns`."""
+    """What the catalog shows once a statement took effect; for an index `constraint` is its name, on `columns`.
+
+    For a piece of schema orphan_audit `constraint` is the piece, and `digest` what its objects' comments say.
+    """
 
     table: TableName
     constraint: str
     state: ConstraintState
     columns: tuple[str, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

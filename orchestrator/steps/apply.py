@@ -29,7 +29,7 @@ class Apply:
 
     def due(self, run: Run) -> str | None:
         """Not when the plan is empty."""
-        return None if run.plan and run.plan.statements else "every promised key stands already"
+        return None if run.plan and run.plan.statements else "everything that is promised stands already"
 
     def act(self, recorder: Recorder) -> Outcome:
         """Carry the plan out in its order, passing over what is done."""
@@ -86,8 +86,11 @@ class Apply:
         )
 
     def _hopeless(self, statement: Statement, recorder: Recorder) -> bool:
-        """A partitioned table's key that would adopt what one of its partitions could not keep."""
+        """A key that would adopt what one of its partitions could not keep; audits to be removed while keys fail."""
         failed = recorder.run.failures.values()
+        if statement.kind == "remove" and any(each.id != statement.id for each in failed):
+            # The audits stay until every key is valid: the next deployment takes them away.
+            return True
         plan = recorder.run.plan
         if statement.kind != "adopt" or plan is None:
             return False
