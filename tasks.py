@@ -446,7 +446,7 @@ def chaos(c, sections=None, points="all", runs="30", starts="50", seed="1"):
 @task(
     auto_shortflags=False,
     help={
-        "sections": "of recording, online, audit, small, validation, schema, start; by default all",
+        "sections": "of recording, online, audit, small, validation, schema, slack, start; by default all",
         "rows": "rows in the largest table; 2_000_000 for figures to quote, by default 200_000",
         "shape": "tree: most rows in one table (by default), broad: many large tables",
         "major": "version of the embedded server: 15, 16 or 18; by default 16",

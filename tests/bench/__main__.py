@@ -18,7 +18,7 @@ from typing import Any
 from orchestrator.adapters.postgres import plain_line
 from orchestrator.app import DATABASE_ERROR
 from orchestrator.core.outcome import OrchestratorError
-from tests.bench import auditing, large_schema, online, pages, recording, small, stage, starting, validating
+from tests.bench import auditing, large_schema, online, pages, recording, small, stage, starting, telling, validating
 from tests.bench.load import ORDERS
 from tests.bench.obstacles import OBSTACLES
 from tests.bench.online import Matrix
@@ -103,6 +103,11 @@ SECTIONS: Mapping[str, Section] = {
         ),
         large_schema.lines,
         large_schema.document,
+    ),
+    "slack": Section(
+        lambda bench: telling.measure(bench.folder, bench.stage, rounds=bench.chosen.rounds),
+        telling.lines,
+        telling.document,
     ),
     "start": Section(
         lambda bench: starting.measure(rounds=2 * bench.chosen.rounds + 1), starting.lines, starting.document
