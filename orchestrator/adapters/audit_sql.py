@@ -15,6 +15,7 @@ from orchestrator.core.audit_objects import SCHEMA, AuditObject, ObjectKind, com
 from orchestrator.core.audit_plan import HISTORY, RECORDER, Piece
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.contract import Relation
+from orchestrator.core.locks import Lock, Mode
 
 INVESTIGATE_PER_HOUR: Final = 1
 """More new orphans an hour than this are to be investigated: what the facts say of foreign-key violations."""
@@ -94,9 +95,11 @@ class AuditSql:
         )
         objects: list[tuple[ObjectKind, str]] = [("view", name)]
         objects += [("function", prefix + name) for prefix in ("check_", "lock_", "require_")]
-        tables = (relation.table, relation.referenced)
+        # A view asks for what a reader asks for; a function that takes FOR KEY SHARE for more, on the referenced table.
+        modes: dict[TableName, Mode] = {relation.table: "ACCESS SHARE", relation.referenced: "ROW SHARE"}
+        locks = tuple(Lock(table=table, mode=mode) for table, mode in modes.items())
         about = {"relation": relation.id, "priority": relation.priority}
-        return _piece(name, text, objects, relation=relation.id, tables=tables, about=about)
+        return _piece(name, text, objects, relation=relation.id, locks=locks, about=about)
 
     def drop(self, objects: Sequence[AuditObject]) -> tuple[str, ...]:
         """Without CASCADE: what others built on them, or put beside them, keeps them."""
@@ -116,7 +119,7 @@ def _piece(
     *,
     last: str = "",
     relation: str = "",
-    tables: tuple[TableName, ...] = (),
+    locks: tuple[Lock, ...] = (),
     about: Mapping[str, str] | None = None,
 ) -> Piece:
     digest = sha256("\n".join((text, last, *sorted((about or {}).values()))).encode()).hexdigest()[:16]
@@ -129,7 +132,7 @@ def _piece(
         objects=frozenset(objects),
         digest=digest,
         relation=relation,
-        tables=tables,
+        locks=locks,
     )
 
 

@@ -46,7 +46,7 @@ class Piece:
     objects: frozenset[tuple[str, str]]
     digest: str
     relation: str = ""
-    tables: tuple[TableName, ...] = ()
+    locks: tuple[Lock, ...] = ()
 
 
 class AuditWriter(Protocol):
@@ -164,7 +164,7 @@ class _Maker:
             relation=piece.relation,
             sql=";\n".join((*self.writer.drop(there), piece.sql)),
             undo=(*piece.drop, *self.writer.recreate(there)),
-            tables=piece.tables,
+            locks=piece.locks,
             hazards=hazards,
         )
 
@@ -179,7 +179,7 @@ class _Maker:
             relation=piece.relation if piece else "",
             sql=";\n".join(self.writer.drop(there)),
             undo=back,
-            tables=piece.tables if piece else (),
+            locks=piece.locks if piece else (),
             hazards=(HISTORY_GOES,) if name == HISTORY else (),
         )
 
@@ -192,11 +192,10 @@ def _statement(
     relation: str,
     sql: str,
     undo: tuple[str, ...],
-    tables: tuple[TableName, ...],
+    locks: tuple[Lock, ...],
     hazards: tuple[str, ...],
 ) -> Statement:
-    # CREATE VIEW asks for ACCESS SHARE, as a reader does; dropping one asks for nothing on its tables.
-    reads = tuple(Lock(table=each, mode="ACCESS SHARE") for each in dict.fromkeys(tables))
+    # Dropping a view or a function asks for nothing on the tables that it reads.
     return Statement(
         id=f"{kind}:{SCHEMA}.{piece}",
         kind=kind,
@@ -210,12 +209,31 @@ def _statement(
             state="valid" if kind == "install" else "absent",
             digest=digest,
         ),
-        locks=reads if kind == "install" else (),
-        undo_locks=() if kind == "install" else reads,
+        locks=locks if kind == "install" else (),
+        undo_locks=() if kind == "install" else locks,
         lock_timeout_ms=VALIDATE_LOCK_TIMEOUT_MS,
         statement_timeout_ms=0,
         hazards=hazards,
     )
+
+
+def audits_alike(*, copy: Catalog, other: Catalog, writer: AuditWriter) -> Iterator[str]:
+    """The statements that give a copy the pieces of another environment: those, and no others."""
+    mine, theirs = by_piece(copy.audit_objects), by_piece(other.audit_objects)
+    unlike = {name for name in mine.keys() | theirs.keys() if not _same(mine.get(name), theirs.get(name))}
+    for name in (*sorted(unlike - {*BASE}), *reversed(BASE)):
+        if name in unlike and name in mine:
+            yield from writer.drop(mine[name])
+    for piece in (writer.history(), writer.recorder()):
+        if piece.name in unlike and piece.name in theirs:
+            yield piece.sql
+    for name in sorted(unlike - {*BASE}):
+        yield from writer.recreate(theirs.get(name, ()))
+
+
+def _same(mine: Sequence[AuditObject] | None, theirs: Sequence[AuditObject] | None) -> bool:
+    """Whether both have a piece, with the same objects of the same text."""
+    return {(each.key, each.digest) for each in mine or ()} == {(each.key, each.digest) for each in theirs or ()}
 
 
 def left_standing(statement: Statement, catalog: Catalog) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import psycopg
 import pytest
 from psycopg.errors import ForeignKeyViolation
 
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED
+from tests import servers
 from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import (
     MASTER,
@@ -17,12 +22,12 @@ from tests.acceptance.desk import (
     finding,
     fingerprint,
     insert_base_rows,
-    keys,
+    not_valid,
     rows,
-    states,
     value,
 )
-from tests.acceptance.option_b import LOST, PIECES, Shop
+from tests.acceptance.option_b import LOST, PIECES, TABLES, Shop
+from tests.conftest import MATRIX, ClusterUrl
 
 SCHEMA_IS_THERE = "select to_regnamespace('orphan_audit') is not null"
 
@@ -51,8 +56,6 @@ def test_the_master_tables_take_option_b_and_then_a(desk: Desk, staging: str) ->
     assert sum(each["reason"] == "option B" for each in desk.report(answer)["relation_rows"]) == 44
     assert finding(answer, "C1.foreign-keys")["observed"] == "1 of 1 stand"
     assert finding(answer, "C1.orphans")["observed"] == "no orphan in 45 relations"
-    again = desk.deploy(runbook=place)
-    assert states(again)["apply"] == "skipped"
     assert desk.plan(runbook=place).document["statements"] == []
     assert desk.typed("decide", "--runbook", place, "--option", "A", *said).returncode == 0
     added = desk.deploy(runbook=place)
@@ -63,26 +66,13 @@ def test_the_master_tables_take_option_b_and_then_a(desk: Desk, staging: str) ->
 
 
 def test_there_back_there_and_then_the_keys(shop: Shop, desk: Desk, database: str) -> None:
-    """Rows and catalog are what they were; also when the keys themselves are walked back, which brings B again."""
+    """Rows and catalog are what they were; audits stay until every key is valid, and come back with its way back."""
     before, held = fingerprint(database), contents(database)
     assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
-    assert value(database, SCHEMA_IS_THERE)
     installed = fingerprint(database)
+    assert (installed == before, value(database, SCHEMA_IS_THERE)) == (False, True)
     assert desk.rollback(runbook=shop.runbook).exit_code == EXIT_DONE
     assert (fingerprint(database), contents(database), value(database, SCHEMA_IS_THERE)) == (before, held, False)
-    assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
-    shop.decide("A")
-    assert counts(desk.deploy(runbook=shop.runbook)) == {"added": 3}
-    assert not value(database, SCHEMA_IS_THERE)
-    assert len(keys(database)) == 3
-    assert desk.rollback(runbook=shop.runbook).exit_code == EXIT_DONE
-    assert fingerprint(database) == installed
-    shop.decide("B")
-    assert desk.plan(runbook=shop.runbook).document["statements"] == []
-
-
-def test_audits_stay_until_every_key_is_valid(shop: Shop, desk: Desk, database: str) -> None:
-    """An orphan keeps one key NOT VALID: what B installed is still there, and goes with the next deployment."""
     assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
     execute(database, *LOST)
     shop.decide("A")
@@ -90,8 +80,13 @@ def test_audits_stay_until_every_key_is_valid(shop: Shop, desk: Desk, database: 
     assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_FAILED
     assert value(database, SCHEMA_IS_THERE)
     execute(database, "delete from notes where id = 3", "delete from orders where id > 2")
-    assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
-    assert not value(database, SCHEMA_IS_THERE)
+    added = desk.deploy(runbook=shop.runbook)
+    assert added.exit_code == EXIT_DONE
+    assert (value(database, SCHEMA_IS_THERE), not_valid(database)) == (False, set())
+    assert desk.rollback(runbook=shop.runbook).exit_code == EXIT_DONE
+    assert value(database, SCHEMA_IS_THERE)
+    shop.decide("B")
+    assert desk.plan(runbook=shop.runbook).document["statements"] == []
 
 
 def test_what_is_not_ours_is_never_dropped(shop: Shop, desk: Desk, database: str) -> None:
@@ -117,26 +112,44 @@ def test_a_schema_of_that_name_is_not_touched(shop: Shop, desk: Desk, database: 
     assert "schema orphan_audit is there and was not made by this program" in said.stdout + said.stderr
 
 
-@pytest.mark.parametrize("killed_at", [1, 4])
-def test_killed_in_the_middle_it_goes_on(shop: Shop, desk: Desk, database: str, stop_at: Stop, killed_at: int) -> None:
-    """Each piece is on record exactly once, on the way there and on the way back."""
+def test_killed_in_the_middle_it_goes_on(shop: Shop, desk: Desk, database: str, stop_at: Stop) -> None:
+    """Each piece is on record exactly once, on the way there, where it is killed twice, and on the way back."""
     before = fingerprint(database)
-    stop_at("effect:committed", killed_at)
+    stop_at("effect:committed", 1)
     with pytest.raises(Stopped):
         desk.deploy(runbook=shop.runbook)
+    stop_at("effect:begin", 3)
+    with pytest.raises(Stopped):
+        desk.resume(runbook=shop.runbook)
     answer = desk.resume(runbook=shop.runbook)
     assert answer.exit_code == EXIT_DONE
     done = [each["id"] for each in desk.events(answer, "statement_done")]
     assert len(done) == len(set(done)) == PIECES
-    stop_at("effect:committed", killed_at)
+    stop_at("effect:committed", 4)
     with pytest.raises(Stopped):
         desk.rollback(runbook=shop.runbook)
     assert desk.resume(runbook=shop.runbook).exit_code == EXIT_DONE
     assert fingerprint(database) == before
 
 
+@contextmanager
+def app_role(database: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A role that may read one table, and has no right on schema orphan_audit but everybody's."""
+    role = f"app_{database.rsplit('/', 1)[1]}"[:60]
+    execute(database, f'create role "{role}"', f'grant select on orders to "{role}"')
+    try:
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(f'set role "{role}"')
+            yield connection
+    finally:
+        execute(database, f'drop owned by "{role}"', f'drop role "{role}"')
+
+
 def test_a_developer_asks_before_a_write(shop: Shop, desk: Desk, database: str) -> None:
-    """False, or an error with relation and value; NULL passes as MATCH says; the lock holds until the end."""
+    """False, or an error with relation and value; NULL passes as MATCH says; the lock holds until the end.
+
+    A role of the application asks with its own rights; audits and history are not for it.
+    """
     assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
     asked = 'select orphan_audit.check_orders_customer({0}), orphan_audit."check_orders_by_by\'who"({1})'
     assert rows(database, asked.format("1", "1, 'a'")) == [(True, True)]
@@ -155,19 +168,26 @@ def test_a_developer_asks_before_a_write(shop: Shop, desk: Desk, database: str) 
         two.execute("set lock_timeout = 50")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             two.execute('delete from "Odd "" schema"."Kun; den" where id = 2')
+    with app_role(database) as connection:
+        assert connection.execute('select orphan_audit."check_notes_order $1"(1)').fetchone() == (True,)
+        for forbidden in ("orphan_audit.record_audit()", "(select count(*) from orphan_audit.finding)"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"select {forbidden}")
 
 
-def test_a_role_without_rights_on_the_schema_may_ask(shop: Shop, desk: Desk, database: str) -> None:
-    """With its own rights on the tables; the audits and the history are not for everybody."""
-    assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
-    role = f"app_{database.rsplit('/', 1)[1]}"[:60]
-    execute(database, f'create role "{role}"', f'grant select on orders to "{role}"')
-    try:
-        with psycopg.connect(database, autocommit=True) as connection:
-            connection.execute(f'set role "{role}"')
-            assert connection.execute('select orphan_audit."check_notes_order $1"(1)').fetchone() == (True,)
-            for forbidden in ("orphan_audit.record_audit()", "(select count(*) from orphan_audit.finding)"):
-                with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                    connection.execute(f"select {forbidden}")
-    finally:
-        execute(database, f'drop owned by "{role}"', f'drop role "{role}"')
+@MATRIX
+def test_production_is_opened_by_a_rehearsal(shop: Shop, desk: Desk, database: str, cluster_url: ClusterUrl) -> None:
+    """The gates work as for the keys; evidence can be renewed when staging is ahead, on either road."""
+    other = servers.fresh_database(cluster_url(16))
+    execute(other, *TABLES)
+    external = 'mode = "external"\ncommand = "echo restore-point"'
+    desk.environment("prod", other, kind="production", head='evidence_from = "staging"', backup=external)
+    assert desk.deploy("prod", runbook=shop.runbook).document["state"] == "refused"
+    for option in ("B", "A"):
+        shop.decide(option)
+        assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
+        rehearsed = desk.rehearse(runbook=shop.runbook, like="prod")
+        assert (rehearsed.document["state"], rehearsed.document["verdict"]) == ("done", "GO")
+        assert desk.deploy("prod", runbook=shop.runbook).exit_code == EXIT_DONE
+    assert not value(other, SCHEMA_IS_THERE)
+    servers.drop_database(other)

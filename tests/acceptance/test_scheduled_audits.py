@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.adapters import sending
+from orchestrator.app import recording
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED
 from tests.acceptance.desk import Desk, execute, fingerprint, rows
 from tests.acceptance.option_b import LOST, Shop
@@ -54,12 +55,13 @@ def test_the_next_scheduled_audit_finds_what_was_lost_and_calls_once(
     (line,) = [each for each in cron.splitlines() if not each.startswith("#")]
     assert line.startswith("17 * * * * ")
     told = len(slack.tops())
-    first = due(line, desk)
-    assert (first.returncode, first.stderr) == (EXIT_DONE, "")
+    assert recording.record(desk.request(runbook=shop.runbook)).exit_code == EXIT_DONE
     assert len(slack.tops()) == told
     execute(database, *LOST)
-    for _ in range(2):
-        assert due(line, desk).returncode == EXIT_FAILED
+    said = due(line, desk)
+    assert (said.returncode, said.stderr) == (EXIT_FAILED, "")
+    assert "public.orders(customer) -> " in said.stdout
+    assert recording.record(desk.request(runbook=shop.runbook)).exit_code == EXIT_FAILED
     (alert,) = slack.tops()[told:]
     words = str(alert)
     assert "New orphans in critical relations" in words
