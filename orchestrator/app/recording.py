@@ -13,7 +13,7 @@ from orchestrator.app.finishing import finish
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.app.site import Site
-from orchestrator.app.telling import telling
+from orchestrator.app.telling import Attach, telling
 from orchestrator.core.answers import audit_document
 from orchestrator.core.audit import orphan_finding
 from orchestrator.core.audit_objects import by_piece
@@ -48,7 +48,9 @@ def record(request: Request, *, on: str | None = None) -> Answer:
         for each in event.found:
             told = each.problem or f"{each.orphans} orphans, {each.fresh} new"
             site.screen.line(f"  {each.relation}: {told}", status=each.health)
-        run = _told(site, history, recorded) if recorded.differs or event.alerts else None
+        with telling(site) as attach:
+            # Also in a quiet hour: what could not be delivered before is tried again.
+            run = _told(site, history, recorded, attach) if recorded.differs or event.alerts else None
         hopeless = [each for each in match_all(site.contract, catalog) if each.status == "impossible"]
     document = audit_document(
         recorded.counts, hopeless, show_samples=policy != "nowhere", where={"on": site.environment.name}
@@ -70,19 +72,18 @@ def _installed(site: Site, there: bool) -> None:
         raise Refused(message)
 
 
-def _told(site: Site, history: AuditHistory, recorded: Recorded) -> str:
+def _told(site: Site, history: AuditHistory, recorded: Recorded, attach: Attach) -> str:
     """A run with its report; who has to be called is called once: the history notes that it was told."""
-    with telling(site) as attach:
-        journal = site.file_journal()
-        if recorded.event.alerts:
-            attach(journal)
-        with site.server.session(STEP, read_only=True) as connection:
-            begin(site, journal, connection, task="audit", steps=(STEP,))
-        _keep(site, journal, recorded)
-        if recorded.event.alerts:
-            # The alert is on disk by now, and is delivered later where Slack does not answer.
-            history.told(recorded.event.audit)
-        finish(site, journal)
+    journal = site.file_journal()
+    if recorded.event.alerts:
+        attach(journal)
+    with site.server.session(STEP, read_only=True) as connection:
+        begin(site, journal, connection, task="audit", steps=(STEP,))
+    _keep(site, journal, recorded)
+    if recorded.event.alerts:
+        # The alert is on disk by now, and is delivered later where Slack does not answer.
+        history.told(recorded.event.audit)
+    finish(site, journal)
     return site.run
 
 

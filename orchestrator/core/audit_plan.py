@@ -32,7 +32,8 @@ RESERVED: Final = frozenset(
 )
 """What the history calls its tables and what belongs to them."""
 
-HISTORY_GOES: Final = "the history of the audits goes with it, and does not come back on the way back"
+HISTORY_GOES: Final = "the history of the audits goes, and does not come back on the way back"
+BACK_DROPS: Final = "its way back drops the history of the audits"
 VIEWS_PIN: Final = "a column that a view reads can be neither dropped nor given another type while the view stands"
 
 
@@ -156,7 +157,7 @@ class _Maker:
 
     def _install(self, piece: Piece, there: tuple[AuditObject, ...]) -> Statement:
         """Install, in place of what stands of an older text; the way back brings that back."""
-        hazards = () if piece.name == RECORDER else (VIEWS_PIN,) if piece.relation else (HISTORY_GOES,)
+        hazards = () if piece.name == RECORDER else (VIEWS_PIN,) if piece.relation else (BACK_DROPS,)
         return _statement(
             kind="install",
             piece=piece.name,

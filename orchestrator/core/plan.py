@@ -88,6 +88,13 @@ class Statement:
     statement_timeout_ms: int
     hazards: tuple[str, ...] = ()
 
+    @property
+    def shown(self) -> str:
+        """The SQL for a screen; that of an audit's piece is long, and told by its length."""
+        if self.kind not in OF_AUDITS:
+            return f"{self.sql};"
+        return f"-- {self.id}: {len(self.sql.splitlines())} lines, invoke plan --format sql shows them"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRelation:

@@ -72,7 +72,7 @@ class Apply:
         """The statements in their order."""
         for each in run.plan.statements if run.plan else ():
             locks = ", ".join(f"{lock.table} {lock.mode}" for lock in each.locks)
-            yield f"{each.sql}; -- locks: {locks}; lock timeout {each.lock_timeout_ms} ms"
+            yield f"{each.shown} -- locks: {locks}; lock timeout {each.lock_timeout_ms} ms"
 
     def _record_failure(self, statement: Statement, refusal: StatementRejected, recorder: Recorder) -> None:
         recorder.record(
