@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters import sending
+from orchestrator.adapters import delivery, sending
 from orchestrator.app import recording
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED
 from tests.acceptance.desk import Desk, execute, fingerprint, rows
@@ -43,7 +43,7 @@ def due(line: str, desk: Desk) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_next_scheduled_audit_finds_what_was_lost_and_calls_once(
-    shop: Shop, desk: Desk, database: str, slack: SlackServer
+    shop: Shop, desk: Desk, database: str, slack: SlackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three orphans of two kinds; the alert names the critical relation and no key; then nobody is called again."""
     before = fingerprint(database)
@@ -79,6 +79,15 @@ def test_the_next_scheduled_audit_finds_what_was_lost_and_calls_once(
     page = (runs[-1] / "report.html").read_text("utf-8")
     assert "Orphans of the latest 2 audits" in page
     assert "77" in (runs[-1] / "samples.jsonl").read_text("utf-8")
+    # Slack is away when the next one is found: a quiet hour delivers it.
+    monkeypatch.setattr(delivery, "END_WITHIN_S", 0.2)
+    execute(database, "insert into orders values (5, 79, null, null)")
+    slack.close()
+    assert recording.record(desk.request(runbook=shop.runbook)).document["fresh"] == 1
+    slack.open()
+    monkeypatch.setattr(delivery, "END_WITHIN_S", 5.0)
+    assert recording.record(desk.request(runbook=shop.runbook)).document["run"] is None
+    assert len(slack.tops()) == told + 2
     execute(database, "delete from notes where id = 3", "delete from orders where id > 2")
     assert desk.rollback(runbook=shop.runbook).exit_code == EXIT_DONE
     assert fingerprint(database) == before
