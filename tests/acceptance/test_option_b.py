@@ -132,6 +132,27 @@ def test_killed_in_the_middle_it_goes_on(shop: Shop, desk: Desk, database: str, 
     assert fingerprint(database) == before
 
 
+def test_a_role_that_owns_no_table_may_install_it(shop: Shop, desk: Desk, database: str) -> None:
+    """It needs to read them, and a schema of its own; without CREATE on the database preflight says so."""
+    role = f"b_{database.rsplit('/', 1)[1]}"[:60]
+    execute(database, f'create role "{role}"')
+    desk.environment("staging", database, head="", more="")
+    inventory = desk.inventory / "staging.toml"
+    inventory.write_text(inventory.read_text("utf-8").replace("[policy]", f'role = "{role}"\n[policy]'), "utf-8")
+    try:
+        refused = desk.deploy(runbook=shop.runbook)
+        assert refused.document["state"] == "refused"
+        assert "CREATE (for schema orphan_audit)" in finding(refused, "rights")["observed"]
+        grants = desk.typed("preflight", "--env", "staging", "--runbook", shop.runbook, "--grants").stdout.splitlines()
+        assert {each.split(maxsplit=2)[1] for each in grants} == {"CREATE", "USAGE", "SELECT"}
+        execute(database, *grants)
+        assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
+        owner = "select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'orphan_audit'"
+        assert value(database, owner) == role
+    finally:
+        execute(database, f'drop owned by "{role}" cascade', f'drop role "{role}"')
+
+
 @contextmanager
 def app_role(database: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     """A role that may read one table, and has no right on schema orphan_audit but everybody's."""
