@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.adapters.attempts import Looker
+from orchestrator.adapters.audit_sql import AuditSql
 from orchestrator.adapters.backup import DumpBackup, ExternalBackup
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
@@ -32,9 +33,12 @@ from orchestrator.adapters.runs import FileJournal, RunFolder, Samples
 from orchestrator.adapters.scratch import EmbeddedScratch, ServerScratch, nearest_installation
 from orchestrator.adapters.suite import CheckSuite
 from orchestrator.adapters.terminal import Screen
+from orchestrator.app import histories
 from orchestrator.app.request import Request
+from orchestrator.core.audit_plan import with_audits
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
+from orchestrator.core.decision import road_without_keys
 from orchestrator.core.indexes import with_indexes
 from orchestrator.core.inventory import Database, Environment, Secret, Source
 from orchestrator.core.matching import narrowed
@@ -77,8 +81,13 @@ class Site:
     contract: Contract = field(init=False)
 
     def __post_init__(self) -> None:
-        """Leave out what `--only` leaves out."""
-        self.contract = narrowed(self.folder.contract, self.request.only)
+        """Leave out what `--only` leaves out, and take the road that was decided for."""
+        self.contract = narrowed(self.promised, self.request.only)
+
+    @property
+    def promised(self) -> Contract:
+        """The runbook's contract, on the road that was decided for."""
+        return replace(self.folder.contract, road=road_without_keys(self.folder.runbook, self.folder.decision))
 
     @property
     def run_folder(self) -> RunFolder:
@@ -96,7 +105,14 @@ class Site:
             lock_budget_ms=self.environment.policy.lock_timeout_ms,
         )
         indexes = self.environment.policy.create_missing_indexes
-        return with_indexes(made, catalog, QuotedDdl()) if indexes else made
+        made = with_indexes(made, catalog, QuotedDdl()) if indexes else made
+        road = bool(self.contract.road)
+        made = with_audits(made, catalog=catalog, whole=self.promised, writer=AuditSql(), wanted=road)
+        history, budget_ms = self.folder.history, self.environment.policy.lock_timeout_ms
+        # Where the keys are kept out, another tool's migration of them is not applied.
+        if history is None or road:
+            return made
+        return histories.recorded_last(made, history, self.server, budget_ms=budget_ms)
 
     def catalog(self, step: str = "catalog") -> DatabaseCatalog:
         """The reader of this database's catalog."""
@@ -128,8 +144,9 @@ class Site:
     def definition(self) -> tuple[str, ...]:
         """What the runbook says to do, line by line, as a run keeps it from its beginning."""
         checks = ((each.id, each.sql) for each in self.folder.checks)
-        lines = definition(self.folder.steps, self.folder.contract, checks)
-        return (*lines, *command_lines(self.folder.on_hosts))
+        history = self.folder.history
+        lines = definition(self.folder.steps, self.promised, checks)
+        return (*lines, *((history.line,) if history else ()), *command_lines(self.folder.on_hosts))
 
     def scratch(self) -> ServerScratch | EmbeddedScratch:
         """Where copies live."""
@@ -145,7 +162,7 @@ class Site:
         return Preflight(
             environment=self.environment,
             contract=self.contract,
-            checks=CHECKS,
+            checks=(*CHECKS, *histories.checks_of(self.folder)),
             catalog=self.catalog("preflight"),
             prober=prober,
             make_plan=self.make_plan,
@@ -166,6 +183,7 @@ class Site:
             others=Others(servers=dict(self.others())),
             backup=self.environment.backup,
             check_tools=self._check_tools,
+            history=histories.probe_of(self.folder),
         )
 
     def plan_step(self) -> MakePlan:
@@ -231,7 +249,7 @@ class Site:
         """The validate step."""
         return Validate(
             contract=self.contract,
-            whole=self.folder.contract,
+            whole=self.promised,
             catalog=self.catalog("validate"),
             counter=OrphanQueries(server=self.server, step="validate"),
             samples=Samples(folder=self.run_folder, policy=self.environment.policy.show_samples),

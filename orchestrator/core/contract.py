@@ -16,6 +16,9 @@ NAME_LIMIT = 63
 
 NAME_STEM = 54
 
+SUGGESTED = "suggested, not confirmed by a person"
+"""Why a line with `suggested = true` is not part of a release: a guess is deployed by nobody."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
@@ -68,9 +71,13 @@ class Relation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """All relations, in the order in which people wrote them."""
+    """All relations, in the order in which people wrote them.
+
+    `road` names the decision by which keys that are missing are not added but audited; empty when they are added.
+    """
 
     relations: tuple[Relation, ...]
+    road: str = ""
 
     @property
     def promised(self) -> tuple[Relation, ...]:

@@ -13,6 +13,7 @@ from orchestrator.core.evidence import Evidence
 from orchestrator.core.host_work import HostWork
 from orchestrator.core.journal import (
     AnswerHeard,
+    AuditRecorded,
     BackupProved,
     BlockerTerminated,
     CatalogRecorded,
@@ -87,6 +88,7 @@ class Run:
     performance: PerformanceMeasured | None = None
     evidence: Evidence | None = None
     schema: SchemaDescribed | None = None
+    audit: AuditRecorded | None = None
     lock_failures: list[LockAttemptFailed] = field(default_factory=list)
     postponed: list[StatementPostponed] = field(default_factory=list)
     terminated: list[BlockerTerminated] = field(default_factory=list)
@@ -226,6 +228,8 @@ class Run:
                 self.performance = event
             case SchemaDescribed():
                 self.schema = event
+            case AuditRecorded():
+                self.audit = event
             case _:
                 return
 

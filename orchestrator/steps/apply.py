@@ -29,7 +29,7 @@ class Apply:
 
     def due(self, run: Run) -> str | None:
         """Not when the plan is empty."""
-        return None if run.plan and run.plan.statements else "every promised key stands already"
+        return None if run.plan and run.plan.statements else "everything that is promised stands already"
 
     def act(self, recorder: Recorder) -> Outcome:
         """Carry the plan out in its order, passing over what is done."""
@@ -72,7 +72,7 @@ class Apply:
         """The statements in their order."""
         for each in run.plan.statements if run.plan else ():
             locks = ", ".join(f"{lock.table} {lock.mode}" for lock in each.locks)
-            yield f"{each.sql}; -- locks: {locks}; lock timeout {each.lock_timeout_ms} ms"
+            yield f"{each.shown} -- locks: {locks}; lock timeout {each.lock_timeout_ms} ms"
 
     def _record_failure(self, statement: Statement, refusal: StatementRejected, recorder: Recorder) -> None:
         recorder.record(
@@ -86,9 +86,14 @@ class Apply:
         )
 
     def _hopeless(self, statement: Statement, recorder: Recorder) -> bool:
-        """A partitioned table's key that would adopt what one of its partitions could not keep."""
+        """What would build on a failed statement: a parent's key on its partitions', a history, the end of audits."""
         failed = recorder.run.failures.values()
+        if statement.kind == "remove" and any(each.id != statement.id for each in failed):
+            # The audits stay until every key is valid: the next deployment takes them away.
+            return True
         plan = recorder.run.plan
+        if statement.kind == "history":
+            return self._unproved(statement, recorder)
         if statement.kind != "adopt" or plan is None:
             return False
         name = statement.proof.constraint
@@ -108,8 +113,16 @@ class Apply:
         )
         return True
 
+    def _unproved(self, statement: Statement, recorder: Recorder) -> bool:
+        """A migration is not recorded as applied while orphans keep one of its keys from being valid."""
+        failed = [each.id for each in recorder.run.failures.values() if each.because_of_orphans]
+        if failed:
+            reason = f"{len(failed)} statements failed because of orphans, so the migration is not recorded as applied"
+            self._record_failure(statement, StatementRejected(reason, sqlstate="23503"), recorder)
+        return bool(failed)
+
     def _outcome(self, run: Run, statements: tuple[Statement, ...]) -> Outcome:
-        failed = [each for each in statements if each.id in run.failures]
+        failed = [each for each in statements if each.id in run.failures and each.kind != "history"]
         if failed:
             note = (
                 f"{len(failed)} of {len(statements)} statements failed because of orphans; their keys stand NOT VALID"

@@ -18,7 +18,19 @@ from typing import Any
 from orchestrator.adapters.postgres import plain_line
 from orchestrator.app import DATABASE_ERROR
 from orchestrator.core.outcome import OrchestratorError
-from tests.bench import auditing, large_schema, online, pages, recording, small, stage, starting, validating
+from tests.bench import (
+    auditing,
+    large_schema,
+    online,
+    pages,
+    recording,
+    small,
+    stage,
+    starting,
+    suggesting,
+    telling,
+    validating,
+)
 from tests.bench.load import ORDERS
 from tests.bench.obstacles import OBSTACLES
 from tests.bench.online import Matrix
@@ -104,8 +116,18 @@ SECTIONS: Mapping[str, Section] = {
         large_schema.lines,
         large_schema.document,
     ),
+    "slack": Section(
+        lambda bench: telling.measure(bench.folder, bench.stage, rounds=bench.chosen.rounds),
+        telling.lines,
+        telling.document,
+    ),
     "start": Section(
         lambda bench: starting.measure(rounds=2 * bench.chosen.rounds + 1), starting.lines, starting.document
+    ),
+    "suggest": Section(
+        lambda bench: suggesting.measure(bench.folder, tables=bench.chosen.tables),
+        suggesting.lines,
+        suggesting.document,
     ),
 }
 
@@ -135,6 +157,9 @@ def main(words: Sequence[str] | None = None) -> int:
     if chosen.write and "validation" in found:
         path = validating.write(found["validation"], version=version, rows=chosen.rows, command=repeated(chosen))
         print(f"written: {path}", file=sys.stderr)
+    if chosen.write and "suggest" in found:
+        command = "invoke bench --sections suggest --write"
+        print(f"written: {suggesting.write(found['suggest'], command=command)}", file=sys.stderr)
     return 0
 
 

@@ -26,14 +26,14 @@ mode = "none"
 """
 
 
-def prepare(folder: Path, url: str, policy: Mapping[str, object]) -> None:
-    """Write the inventory of one environment: that database, no backup, and those policies."""
+def prepare(folder: Path, url: str, policy: Mapping[str, object], *, more: str = "") -> None:
+    """Write the inventory of one environment: that database, no backup, those policies, and `more` tables of it."""
     (folder / "inventory").mkdir(parents=True)
     place = folder / "url"
     place.write_text(url, encoding="utf-8")
     # A JSON string or number is a TOML one too.
     lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in policy.items())
-    text = INVENTORY.format(url=json.dumps(str(place)), policy=lines)
+    text = INVENTORY.format(url=json.dumps(str(place)), policy=lines) + more
     (folder / "inventory" / f"{ENVIRONMENT}.toml").write_text(text, encoding="utf-8")
 
 

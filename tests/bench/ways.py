@@ -131,11 +131,16 @@ def start(letter: Letter, plan: Plan, programs: Installation, url: str, folder: 
     if letter == "c":
         policy = {"validate_workers": int(workers) if workers.isdecimal() else workers}
         deployment.prepare(folder, url, policy)
-        command = [sys.executable, "-m", "tests.bench.deployment", str(folder)]
-        return Ours(process=_started(command, folder, None), folder=folder)
+        return deployed(folder)
     folder.mkdir(parents=True)
     lines = one_transaction(plan) if letter == "a" else by_hand(plan)
     return Psql(process=psql(programs, url, lines, folder), folder=folder)
+
+
+def deployed(folder: Path) -> Ours:
+    """Begin a deployment of what `deployment.prepare` wrote into the folder."""
+    command = [sys.executable, "-m", "tests.bench.deployment", str(folder)]
+    return Ours(process=_started(command, folder, None), folder=folder)
 
 
 def one_transaction(plan: Plan) -> Iterator[str]:

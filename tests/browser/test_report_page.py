@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from orchestrator.adapters.render import report
 from orchestrator.adapters.runbooks import load_contract
-from orchestrator.core.journal import AnswerHeard, RunFinished
+from orchestrator.core.journal import AnswerHeard
 from orchestrator.core.prediction import compare, predict
 from orchestrator.core.summary import Summary
+from tests import servers
 from tests.acceptance.desk import MASTER, ROOT
 from tests.adapters.test_evidence import sample
-from tests.journals import BUDGET_MS, fully_done, refused, summary_of, the_plan, unfinished, walked_back
+from tests.browser.real_runs import real_reports
+from tests.conftest import ClusterUrl
+from tests.journals import BUDGET_MS, fully_done, summary_of, the_plan
 
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 AXE = Path(os.environ.get("AXE_CORE") or ROOT / "node_modules" / "axe-core" / "axe.min.js")
 """The script of the npm package axe-core: `npm install --no-save axe-core`, or its path in AXE_CORE."""
 
 KEPT = os.environ.get("REPORT_SCREENSHOTS")
-"""Where screenshots are kept, and then of the whole page; by default one window of it in a temporary folder."""
+"""Where screenshots are kept; by default a temporary folder."""
+
+WHOLE = bool(os.environ.get("REPORT_WHOLE"))
+"""Pictures of the whole page rather than of one window of it: for people, and ten times as slow."""
 
 Scheme = Literal["light", "dark"]
-RUNS = ("done", "failed", "held", "rolled-back")
+RUNS = ("done", "failed", "held", "rolled-back", "everything")
 WIDE = ViewportSize(width=1400, height=900)
 LAPTOP = ViewportSize(width=1100, height=800)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
@@ -47,7 +54,7 @@ class Opened:
 
     name: str
     page: Page
-    summary: Summary
+    document: dict[str, Any]
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
@@ -67,25 +74,32 @@ class Opened:
         return list(self.page.evaluate(SHOWN))
 
 
-def summaries() -> Mapping[str, Summary]:
-    """A run of each end. The one that was done was rehearsed and approved."""
+def rehearsed_and_approved() -> Summary:
+    """A run by hand that has everything a report can show: rehearsed, approved, with a gate overridden."""
     plan = the_plan(load_contract(MASTER / "foreign_keys.toml"))
     done = summary_of(fully_done(plan))
     evidence = sample(steps={each.id: (each.duration_ms or 0.0) * 1.2 for each in done.steps})
     actual = {each.id: each.duration_ms for each in done.steps}
     answer = AnswerHeard(answer="approve", person="Ayu", proof="role ayu", actor="ayu", os_user="ayu", note="seen")
-    held = (*unfinished(plan), RunFinished(state="held", reason="asked to hold by Ayu: a meeting"))
-    return {
-        "done": replace(
-            done,
-            answers=(answer,),
-            overridden=("window by Budi: an outage",),
-            comparison=compare(predict(evidence, {}).steps, evidence.steps, actual),
-        ),
-        "failed": replace(summary_of(refused(plan)), state="failed"),
-        "held": summary_of(iter(held)),
-        "rolled-back": summary_of(walked_back(plan)),
-    }
+    return replace(
+        done,
+        answers=(answer,),
+        overridden=("window by Budi: an outage",),
+        comparison=compare(predict(evidence, {}).steps, evidence.steps, actual),
+    )
+
+
+@pytest.fixture(scope="module")
+def written(
+    tmp_path_factory: pytest.TempPathFactory, cluster_url: ClusterUrl, master_template: ClusterUrl
+) -> Mapping[str, Path]:
+    """The page of a real run of each end, and the page that has everything; the JSON report lies beside each."""
+    folder = tmp_path_factory.mktemp("reports")
+    runs = real_reports(lambda: servers.fresh_database(cluster_url(16), master_template(16)), folder)
+    for form in ("html", "json"):
+        text = report(rehearsed_and_approved(), format=form, samples={}, budget_ms=BUDGET_MS)
+        (folder / f"report.{form}").write_text(text, encoding="utf-8")
+    return {name: each / "report.html" for name, each in runs.items()} | {"everything": folder / "report.html"}
 
 
 @pytest.fixture(scope="module")
@@ -98,15 +112,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def reports(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Opened]:
+def reports(browser: Browser, written: Mapping[str, Path]) -> Mapping[str, Opened]:
     """Each report as a file on disk, opened where there is no network."""
-    folder = tmp_path_factory.mktemp("reports")
     context = browser.new_context(viewport=WIDE, offline=True)
     opened: dict[str, Opened] = {}
-    for name, summary in summaries().items():
-        path = folder / f"{name}.html"
-        path.write_text(report(summary, format="html", samples={}, budget_ms=BUDGET_MS), encoding="utf-8")
-        here = Opened(name=name, page=context.new_page(), summary=summary)
+    for name, path in written.items():
+        document = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        here = Opened(name=name, page=context.new_page(), document=document)
         here.listen()
         here.page.goto(path.as_uri())
         opened[name] = here
@@ -136,8 +148,8 @@ def test_the_page_fits_both_widths_in_light_and_dark(opened: Opened, pictures: P
         for scheme in SCHEMES:
             opened.page.emulate_media(color_scheme=scheme)
             colours.add(opened.page.evaluate("() => getComputedStyle(document.body).backgroundColor"))
-            opened.page.screenshot(path=pictures / f"{opened.name}-{size['width']}-{scheme}.png", full_page=bool(KEPT))
-        for chart in ("svg.graph", "#times svg.chart", *(["#lock-chart"] if opened.summary.statements else [])):
+            opened.page.screenshot(path=pictures / f"{opened.name}-{size['width']}-{scheme}.png", full_page=WHOLE)
+        for chart in ("svg.graph", "#times svg.chart", *(["#lock-chart"] if opened.document["statements"] else [])):
             box = opened.page.locator(chart).bounding_box()
             assert box
             assert min(box["width"], box["height"]) > 30
@@ -161,7 +173,7 @@ def test_the_table_of_relations_sorts_and_filters(reports: Mapping[str, Opened])
     page = opened.page
     page.set_viewport_size(WIDE)
     everything = opened.shown()
-    assert len(everything) == len(opened.summary.relations)
+    assert len(everything) == len(opened.document["relation_rows"])
     header = page.locator("#relations-table thead th").first
     header.locator("button").click()
     assert header.get_attribute("aria-sort") == "ascending"
@@ -176,13 +188,13 @@ def test_the_table_of_relations_sorts_and_filters(reports: Mapping[str, Opened])
     assert f"{len(found)} of {len(everything)} shown" in page.locator("#filter-shown").inner_text()
     page.fill("#filter-text", "")
     page.select_option("#filter-fate", "deferred")
-    assert len(opened.shown()) == opened.summary.counts["deferred"]
+    assert len(opened.shown()) == opened.document["relations"]["deferred"]
     page.select_option("#filter-fate", "")
 
 
 def test_planned_rehearsed_and_actual_are_drawn(reports: Mapping[str, Opened]) -> None:
     """Three bars to a step that was rehearsed and done."""
-    page = reports["done"].page
+    page = reports["everything"].page
     for kind in ("planned", "rehearsed", "actual"):
         assert page.locator(f"#times rect.bar.{kind}").count() >= 5
 
@@ -200,7 +212,8 @@ def test_the_printed_page_has_no_tools_and_opens_what_is_folded(reports: Mapping
 
 @pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm install --no-save axe-core, or AXE_CORE=its axe.min.js")
 @pytest.mark.parametrize(
-    ("name", "scheme"), [("done", "light"), ("failed", "light"), ("held", "dark"), ("rolled-back", "dark")]
+    ("name", "scheme"),
+    [("done", "light"), ("failed", "light"), ("held", "dark"), ("rolled-back", "dark"), ("everything", "dark")],
 )
 def test_axe_finds_nothing_serious(reports: Mapping[str, Opened], name: str, scheme: Scheme) -> None:
     """Names, contrast, structure: no violation that is serious or critical."""
