@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from orchestrator.core.host_rows import HostRow
 from orchestrator.core.journal import (
     Event,
     HostCommandDone,
@@ -33,3 +34,15 @@ def host_lines(event: Event) -> Iterator[str]:
             yield f"  not taken back: {event.item} on {event.host}: {event.reason}"
         case _:
             return
+
+
+def not_taken_back(rows: Iterable[HostRow]) -> str:
+    """Where a way back was gone and did not come to its end; empty when it did everywhere."""
+    lost = [f"{each.item} on {each.host}" for each in rows if each.back not in {"", "done"}]
+    return f"not {', '.join(lost)}" if lost else ""
+
+
+def on_hosts_only(rows: Iterable[HostRow]) -> str:
+    """What a run did that did nothing in the database."""
+    given = sum(each.state != "not begun" for each in rows)
+    return f"{given} commands on hosts, each is on record" if given else "nothing was changed"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +14,7 @@ import pytest
 
 from orchestrator.app.answer import Answer
 from tests.acceptance.conftest import Stop, Stopped
-from tests.acceptance.desk import Desk, execute, keys, states
+from tests.acceptance.desk import ROOT, Desk, execute, keys, states
 from tests.conftest import MATRIX
 from tests.far_hosts import FarHost
 
@@ -188,6 +193,49 @@ def test_a_command_that_hangs_or_fails_stops_the_rest(desk: Desk, hosts: tuple[F
     answer = desk.deploy(runbook=runbook(desk, 'on_hosts("exit 9", title="Fail", batch=2)'))
     assert "Fail on api-1: exit code 9" in answer.document["reason"]
     assert "Fail on api-2: exit code 9" in answer.document["reason"]
+
+
+def test_a_command_that_is_always_given_is_taken_back_when_it_fails(
+    desk: Desk, database: str, hosts: tuple[FarHost, FarHost]
+) -> None:
+    """Also by a run that changed nothing else: there is no key to walk back, and none is."""
+    desk.deploy(runbook=desk.runbook(CONTRACT))
+    book = runbook(desk, restart("echo did >>did; exit 3", 'always=True, undo="echo undid >>undid; exit 4"'))
+    answer = desk.deploy(runbook=book)
+    assert (answer.exit_code, answer.document["state"], answer.document["rolled_back"]) == (1, "failed", False)
+    assert (did(hosts), did(hosts, "undid"), len(keys(database))) == ([1, 0], [1, 0], 1)
+    (row,) = answer.document["hosts"]
+    assert (row["host"], row["state"], row["back"], row["reason"]) == ("api-1", "failed", "failed", "exit code 3")
+    told = "walked back as far as it could be, and not restart on api-1"
+    assert all(told in desk.file(answer, f"report.{form}") for form in ("html", "md"))
+    runbook(desk, restart("echo did >>did; exit 3", 'always=True, undo="echo undid >>undid"'))
+    assert desk.rollback(runbook=book).exit_code == 0
+    assert did(hosts, "undid") == [2, 0]
+
+
+@MATRIX
+def test_a_run_that_is_stopped_ends_its_command_there(desk: Desk, hosts: tuple[FarHost, FarHost]) -> None:
+    """SIGTERM: the command is ended on the host before the run says that it is held, and resume asks about it."""
+    book = runbook(desk, restart("echo did >>did; echo $$ >going.pid; sleep 300", "repeatable=True"))
+    words = ("deploy", "--env", "staging", "--yes", "--runbook", book, "--inventory", str(desk.inventory))
+    command = [sys.executable, "-m", "invoke", *words, "--runs", str(desk.runs)]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **desk.variables}) as running:
+        while not (hosts[0].folder / "going.pid").exists():
+            assert running.poll() is None
+            time.sleep(0.05)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 3
+    assert not hosts[0].alive("going.pid")
+    assert did(hosts) == [1, 0]
+    desk.rollback(runbook=book)
+
+
+@MATRIX
+def test_a_rehearsal_touches_no_host(desk: Desk, hosts: tuple[FarHost, FarHost]) -> None:
+    """Its copy has none: nothing is looked at, nothing is given."""
+    asked = [len(each.commands) for each in hosts]
+    assert desk.rehearse(runbook=runbook(desk, restart())).exit_code == 0
+    assert [len(each.commands) for each in hosts] == asked
 
 
 def test_a_dry_run_only_tells(desk: Desk, hosts: tuple[FarHost, FarHost], capsys: pytest.CaptureFixture[str]) -> None:
