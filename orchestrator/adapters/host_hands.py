@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -58,28 +58,35 @@ class HostHands:
         points.reached("host:intended")
         waiting: queue.SimpleQueue[HostOrder] = queue.SimpleQueue()
         heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        deserted = threading.Event()
         for order in orders:
             waiting.put(order)
         for number in range(min(self.limits.at_once, len(orders))):
-            work = partial(self._take_all, waiting, heard)
+            work = partial(self._take_all, waiting, heard, deserted)
             threading.Thread(target=work, name=f"command-{number}", daemon=True).start()
         left = len(orders)
-        while left:
-            order, word = heard.get()
-            if isinstance(word, HostEnd):
-                left -= 1
-                points.reached("host:ended")
-            yield order, word
+        try:
+            while left:
+                order, word = heard.get()
+                if isinstance(word, HostEnd):
+                    left -= 1
+                    points.reached("host:ended")
+                yield order, word
+        finally:
+            # Whoever listens may have failed, as when the journal is lost: then nothing goes on unheard.
+            deserted.set()
 
-    def _take_all(self, waiting: queue.SimpleQueue[HostOrder], heard: queue.SimpleQueue[Heard]) -> None:
+    def _take_all(
+        self, waiting: queue.SimpleQueue[HostOrder], heard: queue.SimpleQueue[Heard], deserted: threading.Event
+    ) -> None:
         while True:
             try:
                 order = waiting.get_nowait()
             except queue.Empty:
                 return
-            heard.put((order, self._one(order, heard)))
+            heard.put((order, self._one(order, heard, lambda: self.interruption.cancels or deserted.is_set())))
 
-    def _one(self, order: HostOrder, heard: queue.SimpleQueue[Heard]) -> HostEnd:
+    def _one(self, order: HostOrder, heard: queue.SimpleQueue[Heard], stopping: Callable[[], bool]) -> HostEnd:
         begun = False
         pieces = Pieces(said=lambda piece: heard.put((order, piece)))
         far = Order(
@@ -89,11 +96,11 @@ class HostHands:
             password=self._passwords.get(order.host.name) if order.sudo else None,
         )
         try:
-            if self.interruption.cancels:
+            if stopping():
                 return HostEnd(reason="the run stops", begun=False, stopped=True)
             with connected(order.host, within_s=self.limits.answer_s) as connection:
                 begun = True
-                end = far_side.carry_out(connection, far, pieces, stopping=lambda: self.interruption.cancels)
+                end = far_side.carry_out(connection, far, pieces, stopping=stopping)
                 return _told(end, order)
         except HostTrouble as trouble:
             return HostEnd(reason=f"{trouble.trouble}: {trouble}; {trouble.remedy}", begun=False)

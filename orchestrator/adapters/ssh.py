@@ -103,6 +103,8 @@ class Strict:
 
 def _know(client: paramiko.SSHClient, host: Host) -> None:
     """Believe the keys of known_hosts and no other. Raises HostTrouble."""
+    from paramiko.hostkeys import InvalidHostKey
+
     client.set_missing_host_key_policy(Strict(host))
     own = Path(host.known_hosts).expanduser() if host.known_hosts else None
     places = [own] if own else [SYSTEM_KNOWN_HOSTS, Path("~/.ssh/known_hosts").expanduser()]
@@ -112,6 +114,10 @@ def _know(client: paramiko.SSHClient, host: Host) -> None:
             client.load_system_host_keys(str(place))
         except FileNotFoundError:
             continue
+        except InvalidHostKey as error:
+            told = " ".join(str(error.line).split())[:80]
+            message = f"{place} has a line that is no key: {told}"
+            raise HostTrouble(message, trouble="unknown key", remedy="mend that line, or take it out") from error
         except (OSError, UnicodeDecodeError) as error:
             message = f"{place} cannot be read ({error.strerror if isinstance(error, OSError) else 'not text'})"
             raise HostTrouble(message, trouble="unknown key", remedy="known_hosts must be readable") from error

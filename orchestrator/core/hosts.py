@@ -278,6 +278,7 @@ def _health(host: Host, facts: HostFacts, limits: HostLimits, before: HostFacts 
         status="unknown" if health is None else "fail" if slow or not health.well else "pass",
         observed=told,
         expected=f"a status from 200 to 299 within {limits.health_ms} ms",
-        remedy=f"look at the service on {host.name}: {host.health}",
+        # What stands behind the question mark may be a token.
+        remedy=f"look at the service on {host.name}: {(host.health or '').partition('?')[0]}",
         ours=earlier is not None and earlier.well,
     )

@@ -121,6 +121,15 @@ def test_a_cancelled_run_leaves_nothing_behind(far: FarHost) -> None:
     assert not far.alive("going.pid")
 
 
+def test_a_command_that_nobody_listens_to_any_more_is_ended(far: FarHost) -> None:
+    """As when the journal is lost in the middle: what cannot be recorded does not go on."""
+    hands = HostHands(limits=HostLimits(answer_s=5))
+    for _, word in hands.carry_out([given(far, "echo $$ >unheard.pid; echo here; exec sleep 300")]):
+        assert word == "here\n"
+        break
+    until(lambda: not far.alive("unheard.pid"))
+
+
 def test_a_service_that_makes_itself_a_daemon_stays(far: FarHost) -> None:
     """What left the command's group on purpose is not ours to end, and its output keeps us from nothing."""
     end, _ = carried(given(far, "setsid sh -c 'echo $$ >daemon.pid; exec sleep 20' >/dev/null 2>&1 & echo started"))

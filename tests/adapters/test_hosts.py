@@ -141,6 +141,13 @@ def test_an_unknown_host_key_is_refused(api: FarHost, tmp_path: Path) -> None:
     assert empty.read_text() == ""
 
 
+def test_a_line_that_is_no_key_is_told(api: FarHost) -> None:
+    """Which file, and which line."""
+    api.known_hosts.write_text("[127.0.0.1]:1 ssh-ed25519 AAAA-broken\n", encoding="utf-8")
+    seen = look(api.host())["api-1"]
+    assert (seen.trouble, "is no key" in seen.told) == ("unknown key", True)
+
+
 def test_a_key_that_the_host_does_not_trust(api: FarHost, tmp_path: Path) -> None:
     """A login that is refused, and a key file that is not there, are told apart from a host that is down."""
     stranger = tmp_path / "stranger"
