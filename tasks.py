@@ -172,15 +172,29 @@ def _typed(name: str) -> bool:
     override=OVERRIDE,
     override_reason=OVERRIDE_REASON,
     evidence=EVIDENCE,
+    migration="this SQL file instead of a runbook: tried on a copy, and when all it does is add keys, deployed online",
 )
 def deploy(
-    request, *, dry_run=False, yes=False, until=None, only=None, override=None, override_reason=None, evidence=None
+    request,
+    *,
+    dry_run=False,
+    yes=False,
+    until=None,
+    only=None,
+    override=None,
+    override_reason=None,
+    evidence=None,
+    migration=None,
 ):
     """Carry the runbook out: preflight, plan, audit, gates, backup, apply, validate."""
     from orchestrator.app import resuming, runs
     from orchestrator.core.outcome import OpenRun
 
     request = _passing(request, override, override_reason, evidence)
+    if migration is not None:
+        from orchestrator.app import existing
+
+        request = existing.taken_apart(request, migration, yes=yes, confirm=_typed)
     try:
         return runs.deploy(request, yes=yes, until=until, confirm=_typed)
     except OpenRun as open_run:
@@ -318,6 +332,42 @@ def timeline(request, *, option=None, start=None, holidays=None, format=None):
     return timelines.timeline(request, option=option, start=start, holidays=holidays, form=format)
 
 
+@command(
+    from_="prisma:PATH, database:ENV, django:SETTINGS or sqlalchemy:MODULE:METADATA",
+    suggest="look for keys that the catalog of --env seems to lack, and write them with suggested = true",
+    threshold="--suggest: only candidates at least this sure, from 0 to 1; by default 0.6",
+    with_data="--suggest: also ask the rows how many of each column's values the other table has",
+    out="write or update this file instead of the runbook's foreign_keys.toml",
+    check="write nothing; exit 1 when the file would change",
+    schema="where tables lie of which the source does not say it; by default public",
+    project="django, sqlalchemy: the folder where the models' code is found; by default this one",
+    python="django, sqlalchemy: the interpreter that has the project's packages; by default this one",
+)
+def contract(
+    request,
+    *,
+    from_=None,
+    suggest=False,
+    threshold=None,
+    with_data=False,
+    out=None,
+    check=False,
+    schema=None,
+    project=None,
+    python=None,
+):
+    """Write the contract from what exists, or bring it up to date and keep what people wrote."""
+    from orchestrator.app import contracting, suggesting
+
+    source = {"from": from_, "out": out, "check": check, "schema": schema, "project": project, "python": python}
+    guess = {"threshold": threshold, "with_data": with_data}
+    contracting.one_way(suggest=suggest, source=source, guess=guess)
+    if suggest:
+        return suggesting.suggest(request, suggesting.wishes(**guess))
+    wish = contracting.wish(out=out, check=check, schema=schema, project=project, python=python)
+    return contracting.contract(request, source=from_, wish=wish)
+
+
 @command(grants="print the statements that give this role its rights")
 def preflight(request, *, grants=False):
     """Check everything that can be checked beforehand; changes nothing."""
@@ -391,15 +441,20 @@ def docs(request, *, out=None):
 
 
 @command(
-    suggest="look for keys that the catalog seems to lack, and write them with suggested = true",
-    threshold="only candidates at least this sure, from 0 to 1; by default 0.6",
-    with_data="also ask the rows: how many of each column's values the other table has",
+    migration="what is missing as a migration of prisma, alembic, django or sql; without --env the whole contract",
+    out="the folder in which that tool's migrations lie",
+    name="what it is called; prisma and sql put 14 digits of UTC before it, unless it begins with some",
+    app="django: the app's label, by default the name of the folder above",
 )
-def contract(request, *, suggest=False, threshold=None, with_data=False):
-    """Write what a contract should have, for a person to confirm; --env says whose tables."""
-    from orchestrator.app import suggesting
+def generate(request, *, migration=None, out=None, name=None, app=None):
+    """Write the missing keys as a migration that Prisma, Alembic, Django or psql applies by itself."""
+    from orchestrator.app import migrating
+    from orchestrator.core.outcome import Refused
 
-    return suggesting.suggest(request, suggesting.wishes(suggest=suggest, threshold=threshold, with_data=with_data))
+    if migration is None:
+        message = "say what to generate: --migration prisma, alembic, django or sql"
+        raise Refused(message)
+    return migrating.migration(request, form=migration, out=out, name=name, app=app)
 
 
 @command(rows="rows in the largest table")

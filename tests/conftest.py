@@ -12,7 +12,7 @@ from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.postgres import Server
 from orchestrator.adapters.programs import ProgramsMissing
 from orchestrator.core.inventory import Secret
-from tests import servers
+from tests import known_secrets, servers
 
 ROOT = Path(__file__).parents[1]
 MAJORS = (15, 16, 18)
@@ -23,6 +23,14 @@ NEWEST = (pytest.param(15, marks=MATRIX), pytest.param(16, marks=MATRIX), 18)
 """Every version in the matrix, the newest in the suite: for what was never seen to differ between them."""
 
 ClusterUrl = Callable[[int], str]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_secret_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After the last test of a process: no file that the product wrote holds a password or token that was used."""
+    yield
+    found = known_secrets.leaks(tmp_path_factory.getbasetemp(), known_secrets.KNOWN)
+    assert not found, f"a secret stands in: {', '.join(found)}"
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +45,7 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterUrl
             except ProgramsMissing as missing:
                 pytest.skip(f"no PostgreSQL {major} on this machine (.ci/run installs it): {missing}")
             cluster.start()
+            known_secrets.remember(cluster.url())
             running[major] = cluster
         return running[major].url()
 

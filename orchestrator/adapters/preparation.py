@@ -9,7 +9,8 @@ import psycopg
 
 from orchestrator.adapters.interruption import Interruption
 from orchestrator.adapters.ledger import DUMP_LOCK
-from orchestrator.adapters.postgres import Connection, plainly
+from orchestrator.adapters.postgres import Connection, plainly, statement
+from orchestrator.adapters.redaction import without_url_passwords
 from orchestrator.core.backoff import full_jitter
 from orchestrator.core.outcome import HeldBack
 
@@ -34,7 +35,10 @@ def prepare(connection: Connection, *, budget_ms: int, patience_ms: int) -> int:
         try:
             connection.execute("select pg_advisory_lock(%s)", (PRISMA_LOCK,))
         except psycopg.errors.LockNotAvailable:
-            message = "another migration runner holds advisory lock 72707369: wait for it, then resume"
+            row = connection.execute(statement("probes/runners")).fetchone()
+            name = without_url_passwords(row["application"] or "no name") if row else ""
+            who = f"pid {row['pid']} ({name})" if row else "another migration runner"
+            message = f"{who} holds advisory lock {PRISMA_LOCK} of prisma migrate: wait for it, then resume"
             raise HeldBack(message) from None
         query = "select setting::integer as ms from pg_settings where name = 'deadlock_timeout'"
         row = connection.execute(query).fetchone()

@@ -32,6 +32,7 @@ class Probes:
     others: Others
     backup: Backup
     check_tools: Callable[[int], str]
+    history: Callable[[Connection], Iterable[Row]] | None = None
     _connection: Connection | None = None
     _oids: dict[str, list[int]] = field(default_factory=dict)
 
@@ -55,6 +56,8 @@ class Probes:
             "encryption": self._encryption,
             "backup": self._backup,
         }
+        if self.history is not None:
+            special["history"] = self.history
         connection = self._connection or self._connect()
         try:
             if probe in special:

@@ -8,16 +8,18 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 
 from orchestrator.adapters.decisions import decision_of
 from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
+from orchestrator.adapters.history import history_of
 from orchestrator.core.catalog import Action, Deferrable, TableName
 from orchestrator.core.checks import Severity
 from orchestrator.core.contract import NAME_LIMIT, SUGGESTED, Contract, Priority, Relation, default_name
 from orchestrator.core.decision import Decision
+from orchestrator.core.history import History
 from orchestrator.core.outcome import BadDocument, Refused
 from orchestrator.core.timeline import STANDARD_STEPS, Runbook, standard_runbook
 
@@ -104,6 +106,7 @@ class RunbookFolder:
     contract: Contract
     checks: tuple[SuiteCheck, ...] = ()
     decision: Decision | None = None
+    history: History | None = None
 
     def migrations(self) -> tuple[tuple[str, str], ...]:
         """Name and SQL of each migration, in the order of their names."""
@@ -132,12 +135,17 @@ def load_runbook(name: str, *, root: Path, with_decision: bool = True) -> Runboo
         contract=load_contract(path / CONTRACT),
         checks=tuple(_checks(path / "checks")),
         decision=decision_of(path, runbook) if with_decision else None,
+        history=history_of(path),
     )
 
 
 def load_contract(path: Path) -> Contract:
     """The contract of a file. Raises BadDocument with file and key for the first mistake."""
-    document = read_toml(path)
+    return contract_of(path, read_toml(path))
+
+
+def contract_of(path: Path, document: dict[str, Any]) -> Contract:
+    """The contract that a document of that file is. Raises BadDocument."""
     if not document.get("foreign_key"):
         raise BadDocument(file=str(path), key="foreign_key", problem="no relation", remedy="write [[foreign_key]]")
     written = parse(path, document, ContractFile)

@@ -51,7 +51,7 @@ def lock_sql(lock: Lock) -> str:
 
 
 PAGES: Final = (".html.j2", ".html", ".css", ".js")
-TEXTS: Final = (".md.j2", ".sql.j2", ".txt.j2", ".json.j2")
+TEXTS: Final = (".md.j2", ".sql.j2", ".txt.j2", ".json.j2", ".py.j2")
 
 _made: Final[WeakKeyDictionary[Overrides, tuple[Sandbox, OwnFirst]]] = WeakKeyDictionary()
 
@@ -91,6 +91,7 @@ def _sandbox(loader: OwnFirst) -> Sandbox:
         "literal": words.literal,
         "lock_sql": lock_sql,
         "moment": words.moment,
+        "python": words.python,
         "shortened": words.shortened,
         "size": words.size,
         "source_hash": words.source_hash,

@@ -100,3 +100,8 @@ def shortened(text: str, most: int) -> str:
     """A text of at most so many letters: its beginning and its end, where a chart has no room for the whole."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
+
+
+def python(value: object) -> str:
+    """A value as Python writes it: a text in quotes, with what would end them escaped."""
+    return repr(value)

@@ -29,7 +29,7 @@ from orchestrator.core.answers import (
 )
 from orchestrator.core.checks import Finding
 from orchestrator.core.entry import Entry
-from orchestrator.core.grants import LISTENER, approver_grants, grants, listener_grants
+from orchestrator.core.grants import LISTENER, approver_grants, grants, history_grants, listener_grants
 from orchestrator.core.inventory import Environment
 from orchestrator.core.journal import Task
 from orchestrator.core.lease import free
@@ -91,6 +91,7 @@ def preflight_grants(request: Request) -> Answer:
         indexes = site.environment.policy.create_missing_indexes
         lines = (
             *grants(site.contract, catalog, role=row["role"], database=row["database"], indexes=indexes),
+            *history_grants(site.folder.history.table if site.folder.history else None, role=row["role"]),
             *approver_grants(site.environment.people, exists=exists),
             *listener_grants(site.environment.people if site.environment.slack else {}, exists=listens),
         )

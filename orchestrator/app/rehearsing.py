@@ -35,7 +35,7 @@ from orchestrator.core.journal import (
     PlanRecorded,
     VerdictGiven,
 )
-from orchestrator.core.likeness import alike, plan_differences
+from orchestrator.core.likeness import alike, plan_differences, unrecorded
 from orchestrator.core.outcome import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -193,9 +193,10 @@ def _ground(work: AtWork, copy: OnCopy, source: Catalog, other: Other | None) ->
     catalog = on_copy.catalog().catalog()
     if other is not None:
         statements = tuple(alike(site.contract, copy=catalog, other=other.catalog, writer=QuotedDdl()))
-        execute(copy.place, statements)
+        execute(copy.place, (*statements, *unrecorded(site.make_plan(source), other.plan)))
         catalog = on_copy.catalog().catalog()
-    plan = site.make_plan(catalog)
+    # By the copy's own site: what another tool has applied is read from the copy, not from the target.
+    plan = on_copy.make_plan(catalog)
     if other is not None and plan.digest != other.plan.digest:
         told = tuple(plan_differences(plan, other.plan))
         more = f"; and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""

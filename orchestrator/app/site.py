@@ -31,6 +31,7 @@ from orchestrator.adapters.runs import FileJournal, RunFolder, Samples
 from orchestrator.adapters.scratch import EmbeddedScratch, ServerScratch, nearest_installation
 from orchestrator.adapters.suite import CheckSuite
 from orchestrator.adapters.terminal import Screen
+from orchestrator.app import histories
 from orchestrator.app.request import Request
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
@@ -93,8 +94,10 @@ class Site:
             writer=QuotedDdl(),
             lock_budget_ms=self.environment.policy.lock_timeout_ms,
         )
-        indexes = self.environment.policy.create_missing_indexes
-        return with_indexes(made, catalog, QuotedDdl()) if indexes else made
+        if self.environment.policy.create_missing_indexes:
+            made = with_indexes(made, catalog, QuotedDdl())
+        history, budget_ms = self.folder.history, self.environment.policy.lock_timeout_ms
+        return histories.recorded_last(made, history, self.server, budget_ms=budget_ms) if history else made
 
     def catalog(self, step: str = "catalog") -> DatabaseCatalog:
         """The reader of this database's catalog."""
@@ -126,7 +129,11 @@ class Site:
     def definition(self) -> tuple[str, ...]:
         """What the runbook says to do, line by line, as a run keeps it from its beginning."""
         checks = ((each.id, each.sql) for each in self.folder.checks)
-        return definition(self.folder.runbook.steps, self.folder.contract, checks)
+        history = self.folder.history
+        return (
+            *definition(self.folder.runbook.steps, self.folder.contract, checks),
+            *((history.line,) if history else ()),
+        )
 
     def scratch(self) -> ServerScratch | EmbeddedScratch:
         """Where copies live."""
@@ -142,7 +149,7 @@ class Site:
         return Preflight(
             environment=self.environment,
             contract=self.contract,
-            checks=CHECKS,
+            checks=(*CHECKS, *histories.checks_of(self.folder)),
             catalog=self.catalog("preflight"),
             prober=prober,
             make_plan=self.make_plan,
@@ -156,6 +163,7 @@ class Site:
             others=Others(servers=dict(self.others())),
             backup=self.environment.backup,
             check_tools=self._check_tools,
+            history=histories.probe_of(self.folder),
         )
 
     def plan_step(self) -> MakePlan:

@@ -46,11 +46,8 @@ class Wishes:
     with_data: bool = False
 
 
-def wishes(*, suggest: bool, threshold: str | None, with_data: bool) -> Wishes:
+def wishes(*, threshold: str | None, with_data: bool) -> Wishes:
     """The options of the task, checked. Raises Refused."""
-    if not suggest:
-        message = "a contract from what? --suggest looks for keys that a catalog seems to lack"
-        raise Refused(message)
     if threshold is None:
         return Wishes(with_data=with_data)
     try:

@@ -131,4 +131,8 @@ def _walk_once(work: AtWork, journal: RunJournal, found: Work) -> Done | Failed:
     count = len(journal.run.undone)
     if walked.differences:
         return Failed(note=f"{count} statements walked back, but the catalog differs from before run {walked.of}")
+    stands = [each for each in journal.run.passed_over if each.stands and each.id not in journal.run.undone]
+    if stands:
+        # A row of another tool's is in no catalog: that it stands has to be said here.
+        return Failed(note=f"{count} statements walked back, but not {stands[0].id}: {stands[0].reason}")
     return Done(note=f"{count} statements walked back")

@@ -45,7 +45,7 @@ def plan_document(plan: Plan) -> Document:
         "fingerprint": plan.fingerprint,
         "relations": [
             {
-                **_relation_place(each.relation),
+                **relation_place(each.relation),
                 "name": each.standing or each.relation.name,
                 "priority": each.relation.priority,
                 "status": each.status,
@@ -92,7 +92,7 @@ def audit_document(
     """`invoke audit --json`; a relation that cannot be counted has no number, and a reason. `where` was it counted."""
     relations = [
         {
-            **_relation_place(each.relation),
+            **relation_place(each.relation),
             "orphans": each.count,
             "sample": [dict(key) for key in each.sample] if show_samples else [],
             "query": each.query,
@@ -102,11 +102,12 @@ def audit_document(
         }
         for each in results
     ]
-    lost = [{**_relation_place(each.relation), "orphans": None, "reason": each.reason} for each in hopeless]
+    lost = [{**relation_place(each.relation), "orphans": None, "reason": each.reason} for each in hopeless]
     return {"relations": [*relations, *lost], "total": sum(each["orphans"] for each in relations), **where}
 
 
-def _relation_place(relation: Relation) -> Document:
+def relation_place(relation: Relation) -> Document:
+    """Where a relation stands, as every document tells it."""
     return {
         "schema": relation.table.schema,
         "table": relation.table.name,

@@ -84,8 +84,8 @@ class Glance:
     def _take_plan(self, run: Run) -> None:
         self._plan, self._next = run.plan, 0
         statements = run.plan.statements if run.plan else ()
-        self.keys = len({each.relation for each in statements})
-        self._left = Counter(each.relation for each in statements if each.id not in run.done)
+        self.keys = len({each.relation for each in statements if each.relation})
+        self._left = Counter(each.relation for each in statements if each.relation and each.id not in run.done)
         self.keys_done = self.keys - len(self._left)
         self._wait(max((each.waited_ms or 0.0 for each in run.done.values()), default=None))
         self._wait(max((each.waited_ms or 0.0 for each in run.undone.values()), default=None))
@@ -111,7 +111,7 @@ class Glance:
         if isinstance(event, StatementDone):
             self._wait(event.waited_ms)
             self._left[event.relation] -= 1
-            self.keys_done += self._left[event.relation] == 0
+            self.keys_done += bool(event.relation) and self._left[event.relation] == 0
         elif isinstance(event, StatementUndone):
             self._wait(event.waited_ms)
             self.undone = len(run.undone)

@@ -40,6 +40,12 @@ def grants(contract: Contract, catalog: Catalog, *, role: str, database: str, in
         yield f"-- the role must be a member of the owner of {_table(name)}, or own it: only an owner may add a key"
 
 
+def history_grants(table: TableName | None, *, role: str) -> Iterator[str]:
+    """What lets a run write the row of a migration into another tool's table; nothing without one."""
+    if table is not None:
+        yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {_table(table)} TO {quoted(role)};"
+
+
 def approver_grants(people: Mapping[str, Person], *, exists: bool) -> Iterator[str]:
     """What lets approvers answer: one role, two functions, nothing else."""
     if not any(person.approver for person in people.values()):

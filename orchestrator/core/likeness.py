@@ -27,6 +27,14 @@ def alike(contract: Contract, *, copy: Catalog, other: Catalog, writer: DdlWrite
             yield from _kept_on_partition(replace(relation, table=part), other, copy, writer)
 
 
+def unrecorded(mine: Plan, other: Plan) -> Iterator[str]:
+    """What takes the row of a migration from the copy that the other environment has yet to get."""
+    planned = {each.id for each in mine.statements}
+    for each in other.statements:
+        if each.kind == "history" and each.id not in planned:
+            yield from each.undo
+
+
 def _dropped(relation: Relation, copy: Catalog, writer: DdlWriter) -> Iterator[str]:
     """What makes the link on the copy, on partitions too; a key that is inherited goes with the table's own."""
     for name in copy.family(relation.table) if relation.table in copy.tables else ():

@@ -17,6 +17,9 @@ Status = Literal["present", "missing", "different", "deferred", "impossible"]
 
 KIND_WORDS = {"foreign": "foreign table", "view": "view", "materialized view": "materialized view"}
 COLLATIONS_COMPARED_SINCE = 18
+LEFT_OUT = "not in this run (--only)"
+"""Why a run defers what `--only` does not name."""
+
 DELETE_COLUMNS_SINCE = 15
 """SET NULL and SET DEFAULT on some columns only came with PostgreSQL 15."""
 
@@ -94,7 +97,7 @@ def narrowed(contract: Contract, only: tuple[str, ...]) -> Contract:
         return contract
     return Contract(
         relations=tuple(
-            each if each.deferred is not None or kept(each) else replace(each, deferred="not in this run (--only)")
+            each if each.deferred is not None or kept(each) else replace(each, deferred=LEFT_OUT)
             for each in contract.relations
         )
     )

@@ -18,7 +18,7 @@ from orchestrator.core.contract import Contract, Priority, Relation
 from orchestrator.core.locks import Lock, Mode
 from orchestrator.core.matching import Match, Status, match, match_all
 
-StatementKind = Literal["add", "validate", "adopt", "index"]
+StatementKind = Literal["add", "validate", "adopt", "index", "history"]
 ConstraintState = Literal["absent", "not valid", "valid"]
 
 NOT_VALID_ON_PARTITIONED_SINCE = 18
@@ -50,7 +50,10 @@ class DdlWriter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What the catalog shows once a statement took effect; for an index `constraint` is its name, on `columns`."""
+    """What the catalog shows once a statement took effect; for an index `constraint` is its name, on `columns`.
+
+    Of a migration's row the catalog shows nothing: `constraint` is its name, in `table`.
+    """
 
     table: TableName
     constraint: str
@@ -102,8 +105,9 @@ class Plan:
 
     @property
     def tables(self) -> tuple[TableName, ...]:
-        """The tables that the statements lock, each once, sorted."""
-        return tuple(sorted({lock.table for each in self.statements for lock in each.locks}))
+        """The tables that the statements change, each once, sorted; what another tool keeps is none of ours."""
+        changing = (each for each in self.statements if each.kind != "history")
+        return tuple(sorted({lock.table for each in changing for lock in each.locks}))
 
 
 def make_plan(

@@ -12,7 +12,7 @@ from orchestrator.core.locks import Lock
 from orchestrator.core.plan import VALIDATE_LOCK_TIMEOUT_MS, Statement
 from orchestrator.core.run import Run
 
-Kind = Literal["add", "validate", "adopt", "index", "drop", "restore", "drop index"]
+Kind = Literal["add", "validate", "adopt", "index", "history", "drop", "restore", "drop index"]
 CONCURRENT: frozenset[Kind] = frozenset({"index", "drop index"})
 """What PostgreSQL refuses to do inside of a transaction."""
 
@@ -115,7 +115,7 @@ def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
 
 
 def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator[str]:
-    """A validation needs its key; a partitioned table's key needs those of its partitions, valid."""
+    """A validation needs its key; a partitioned table's key needs those of its partitions, valid; history needs all."""
     match statement.kind:
         case "validate":
             yield from (each.id for each in statements if each.kind == "add" and _same_key(each, statement))
@@ -123,6 +123,8 @@ def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator
             tables = {lock.table for lock in statement.locks}
             # Whatever the keys of its partitions are called: it takes valid ones for its own.
             yield from (each.id for each in statements if each.kind != "adopt" and each.proof.table in tables)
+        case "history":
+            yield from (each.id for each in statements if each.kind != "history")
         case "add" | "index":
             return
 

@@ -86,9 +86,11 @@ class Apply:
         )
 
     def _hopeless(self, statement: Statement, recorder: Recorder) -> bool:
-        """A partitioned table's key that would adopt what one of its partitions could not keep."""
+        """A partitioned table's key that would adopt what one of its partitions could not keep; then history, too."""
         failed = recorder.run.failures.values()
         plan = recorder.run.plan
+        if statement.kind == "history":
+            return self._unproved(statement, recorder)
         if statement.kind != "adopt" or plan is None:
             return False
         name = statement.proof.constraint
@@ -108,8 +110,16 @@ class Apply:
         )
         return True
 
+    def _unproved(self, statement: Statement, recorder: Recorder) -> bool:
+        """A migration is not recorded as applied while orphans keep one of its keys from being valid."""
+        failed = [each.id for each in recorder.run.failures.values() if each.because_of_orphans]
+        if failed:
+            reason = f"{len(failed)} statements failed because of orphans, so the migration is not recorded as applied"
+            self._record_failure(statement, StatementRejected(reason, sqlstate="23503"), recorder)
+        return bool(failed)
+
     def _outcome(self, run: Run, statements: tuple[Statement, ...]) -> Outcome:
-        failed = [each for each in statements if each.id in run.failures]
+        failed = [each for each in statements if each.id in run.failures and each.kind != "history"]
         if failed:
             note = (
                 f"{len(failed)} of {len(statements)} statements failed because of orphans; their keys stand NOT VALID"

@@ -28,6 +28,7 @@ from orchestrator.app.answer import Answer
 from orchestrator.app.request import Request
 from orchestrator.app.writes_on_copy import Load
 from orchestrator.core.entry import Entry
+from tests import known_secrets
 
 ROOT = Path(__file__).parents[2]
 MASTER = ROOT / "runbooks" / "master_tables"
@@ -94,6 +95,7 @@ class Desk:
             return
         self.variables[name] = url
         self.monkeypatch.setenv(name, url)
+        known_secrets.remember(url)
         self.passwords |= set(re.findall(r"//[^/:@]+:([^@]+)@", url))
 
     def write(self, name: str, text: str) -> Path:

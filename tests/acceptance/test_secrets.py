@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD
 from tests import servers
 from tests.acceptance.desk import Desk, execute, rows
+from tests.known_secrets import forms
 from tests.slack_server import TOKEN, SlackServer
 
 PASSWORD = 's3"cr&et%<>\\ word-of-many-letters'
@@ -63,12 +63,6 @@ def slack() -> Iterator[SlackServer]:
     """A workspace of Slack in which the run is told."""
     with SlackServer() as server:
         yield server
-
-
-def forms(secret: str) -> set[bytes]:
-    """A secret as it could stand in a file: plain, in a URL, in JSON, in a page."""
-    texts = {secret, quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1], html.escape(secret)}
-    return {each.encode() for each in texts}
 
 
 def everything(folder: Path) -> dict[str, bytes]:

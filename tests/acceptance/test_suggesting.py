@@ -11,6 +11,7 @@ import pytest
 from orchestrator.adapters.runbooks import load_contract
 from orchestrator.app import reading
 from orchestrator.app.answer import Answer
+from orchestrator.app.contracting import one_way
 from orchestrator.app.request import Request
 from orchestrator.app.suggesting import Wishes, suggest, wishes
 from orchestrator.core.contract import SUGGESTED
@@ -135,9 +136,11 @@ def test_bad_input_is_one_line(request_of: Request, tmp_path: Path) -> None:
     """Each says what to do."""
     for given in ("1.5", "-1", "much", "nan"):
         with pytest.raises(Refused, match=re.escape(f"--threshold {given}: must be a number from 0 to 1")):
-            wishes(suggest=True, threshold=given, with_data=False)
-    with pytest.raises(Refused, match="--suggest"):
-        wishes(suggest=False, threshold=None, with_data=False)
+            wishes(threshold=given, with_data=False)
+    with pytest.raises(Refused, match="--out does not go together with --suggest"):
+        one_way(suggest=True, source={"from": None, "out": "x.toml"}, guess={"threshold": "0.5"})
+    with pytest.raises(Refused, match="--with-data goes together with --suggest"):
+        one_way(suggest=False, source={"from": "prisma:x"}, guess={"threshold": None, "with_data": True})
     offline = Request(runbook=request_of.runbook, inventory=request_of.inventory)
     with pytest.raises(Refused, match="name an environment with --env"):
         suggest(offline, Wishes())

@@ -49,7 +49,7 @@ def _help(task: Task, argument: Argument) -> str:  # type: ignore[type-arg]
 
 
 def _flag(name: str, default: object) -> str:
-    word = f"--{name.replace('_', '-')}"
+    word = f"--{name.strip('_').replace('_', '-')}"
     return word if isinstance(default, bool) else f"{word} …" if default is None else f"{word} {default}"
 
 

@@ -51,7 +51,11 @@ def test_every_command_exists(path: Path) -> None:
     """Task and options, also in the middle of a sentence."""
     named = re.findall(r"invoke ([a-z]+)((?: --?[a-z-]+(?: [^\s`|]+)?)*)", path.read_text("utf-8"))
     for task, options in named:
-        known = {f"--{each.name.replace('_', '-')}" for each in TASKS[task].get_arguments()} if task in TASKS else set()
+        known = (
+            {f"--{each.name.strip('_').replace('_', '-')}" for each in TASKS[task].get_arguments()}
+            if task in TASKS
+            else set()
+        )
         unknown = {word for word in shlex.split(options.replace("'", "")) if word.startswith("--")} - known - {"--help"}
         assert task in TASKS or f"--{task}" == "--help", task
         assert unknown == set(), (task, unknown)

@@ -1,0 +1,95 @@
+"""A migration tried out on a scratch copy: what it made, and whether it did anything else.
+
+Its SQL is not understood but run, in one transaction. Catalog, dump and rows are read before and after; the new keys
+are then dropped again, and the dump has to be what it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+
+from orchestrator.adapters.checksums import Content, content, differences, snapshot
+from orchestrator.adapters.child import ChildFailed, Order, run
+from orchestrator.adapters.ddl import QuotedDdl
+from orchestrator.adapters.dump import explained, link
+from orchestrator.adapters.introspection import read_catalog
+from orchestrator.adapters.postgres import Connection, Server, plain_line, plainly
+from orchestrator.adapters.programs import dump_installation
+from orchestrator.core.adoption import NewKey, differing, new_keys
+from orchestrator.core.outcome import Refused
+
+STEP = "trial"
+BEFORE_THE_DUMP = ("--", "\\restrict", "\\unrestrict")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What a migration did: its keys, the lines of a dump that differ without them, and what it did to rows."""
+
+    keys: tuple[NewKey, ...]
+    others: tuple[str, ...]
+    rows: str
+
+
+def try_out(place: Server, script: bytes) -> Tried:
+    """Run it on a copy. Raises Refused with the server's line when it fails there."""
+    with place.session(STEP, read_only=False) as connection:
+        before, lines, held = read_catalog(connection), _schema(connection, place), _rows(connection)
+        _run(connection, script)
+    # A session of its own: the script may have changed settings.
+    with place.session(STEP, read_only=False) as connection:
+        keys = tuple(new_keys(before, read_catalog(connection)))
+        rows = differences(expected=held, found=_rows(connection))
+        with plainly("taking the new keys away from the copy"):
+            for each in keys:
+                connection.execute(QuotedDdl().drop(each.table, each.key.name).encode())
+        return Tried(keys=keys, others=differing(lines, _schema(connection, place)), rows=rows or "")
+
+
+def _rows(connection: Connection) -> Content:
+    with snapshot(connection):
+        return content(connection)
+
+
+def _run(connection: Connection, script: bytes) -> None:
+    """Before it is committed: what it did to the server itself would outlive the copy. Raises Refused."""
+    before = _shared(connection)
+    try:
+        connection.execute("begin")
+        connection.execute(script)
+        changed = _shared(connection) != before
+        connection.execute("rollback" if changed else "commit")
+    except psycopg.Error as error:
+        message = f"it fails on a copy of the database: {plain_line(error)}"
+        raise Refused(message) from error
+    if changed:
+        message = "it changes roles, or settings of roles and databases, which belong to the whole server"
+        raise Refused(message)
+
+
+def _shared(connection: Connection) -> object:
+    """Roles, memberships and settings: they are the server's, not the copy's. Raises psycopg.Error."""
+    query = (
+        "select (select md5(string_agg(r::text, ',' order by oid)) from pg_roles r) as roles,"
+        " (select md5(string_agg(m::text, ',' order by m::text)) from pg_auth_members m) as members,"
+        " (select md5(string_agg(s::text, ',' order by s::text)) from pg_db_role_setting s) as settings"
+    )
+    return connection.execute(query).fetchone()
+
+
+def _schema(connection: Connection, place: Server) -> tuple[str, ...]:
+    """The dump of the copy's schema, without comments and what differs each time. Raises ChildFailed."""
+    major = connection.info.server_version // 10000
+    tools = dump_installation(server_major=major, restore_major=major)
+    way = link(connection, place)
+    command = [str(tools.program("pg_dump")), "--schema-only", "--no-password"]
+    order = Order(
+        name="pg_dump", command=command, environment=tools.environment() | way.environment, secrets=way.secrets
+    )
+    try:
+        said, _ = run(order)
+    except ChildFailed as error:
+        raise explained(error) from None
+    return tuple(line for line in said.splitlines() if line and not line.startswith(BEFORE_THE_DUMP))

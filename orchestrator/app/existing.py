@@ -1,0 +1,78 @@
+"""Deploying a migration that exists: tried out on a copy, taken apart into a contract, and that deployed online."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.adapters.copying import ScratchCopy
+from orchestrator.adapters.derived import derived_folder, write_derived
+from orchestrator.adapters.runbooks import CONTRACT, RunbookFolder
+from orchestrator.adapters.trial import Tried, try_out
+from orchestrator.app.beginning import confirmed
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
+from orchestrator.core.adoption import told
+from orchestrator.core.contract import Contract
+from orchestrator.core.outcome import Refused
+from orchestrator.core.timeline import standard_runbook
+
+
+def taken_apart(request: Request, path: str, *, yes: bool, confirm: Callable[[str], bool]) -> Request:
+    """The request with the runbook that the migration comes to. Raises Refused when it does more than add keys.
+
+    A file that was taken apart before is not tried again: what it added may stand already.
+    """
+    if request.dry_run or request.only:
+        message = (
+            "--migration is tried out on a copy and deployed as a whole: it goes with neither --dry-run nor --only"
+        )
+        raise Refused(message)
+    migration = Path(path)
+    try:
+        script = migration.read_bytes()
+    except OSError as error:
+        message = f"--migration {path}: cannot be read ({error.strerror})"
+        raise Refused(message) from error
+    folder = derived_folder(request.runs, migration, script)
+    if not (folder / CONTRACT).exists():
+        try:
+            tried = _tried(request, folder, script, yes=yes, confirm=confirm)
+            _judge(tried)
+        except Refused as error:
+            message = f"--migration {path}: {error}"
+            raise Refused(message) from error
+        write_derived(folder, migration, script, (each.relation for each in tried.keys))
+    return replace(request, runbook=str(folder))
+
+
+def _tried(request: Request, folder: Path, script: bytes, *, yes: bool, confirm: Callable[[str], bool]) -> Tried:
+    """What it does to a copy, which is gone afterwards."""
+    empty = RunbookFolder(path=folder, runbook=standard_runbook(folder.name), contract=Contract(relations=()))
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=False, folder=empty)
+        confirmed(site, yes=yes, confirm=confirm)
+        copier = ScratchCopy(server=site.server, scratch=site.scratch(), folder=site.run_folder)
+        place = stack.enter_context(copier.place())
+        copied = copier.fill(place, ())
+        tried = try_out(place, script)
+        site.screen.line(f"tried on a copy of {copied.tables} tables: {len(tried.keys)} new keys", status="done")
+        return tried
+
+
+def _judge(tried: Tried) -> None:
+    """Raises Refused for anything but new keys."""
+    if tried.others:
+        message = f"it does more than add foreign keys, which is not deployed online: {told(tried.others)}"
+        raise Refused(message)
+    if tried.rows:
+        message = f"it changes rows, which is not deployed online: {tried.rows}"
+        raise Refused(message)
+    for each in tried.keys:
+        if each.objection:
+            raise Refused(each.objection)
+    if not tried.keys:
+        message = "it changes nothing in this database"
+        raise Refused(message)

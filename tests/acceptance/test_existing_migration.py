@@ -1,0 +1,106 @@
+"""`invoke deploy --migration FILE`: a migration that somebody else wrote, tried on a copy and deployed online."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+from tests.acceptance.desk import Desk, execute, fingerprint, keys, value
+from tests.acceptance.migrated import TABLES
+from tests.acceptance.test_history_findings import HISTORY, KEYS, row
+from tests.conftest import MATRIX, ClusterUrl
+
+WRITTEN = """
+-- AddForeignKey
+ALTER TABLE "orders" ADD CONSTRAINT "orders_customer_id_fkey" FOREIGN KEY ("customer_id") REFERENCES "customers"("id")
+    ON DELETE RESTRICT ON UPDATE CASCADE;
+alter table customers add constraint "the; best" foreign key (best) references customers deferrable initially deferred;
+"""
+"""As Prisma writes it, and as a person does."""
+
+
+@pytest.fixture
+def url(desk: Desk, cluster_url: ClusterUrl) -> Iterator[str]:
+    """Tables with a few rows and no key."""
+    made = servers.fresh_database(cluster_url(16))
+    rows = "insert into customers select g, 1 from generate_series(1, 5) g"
+    execute(made, *TABLES, rows, "insert into orders (id, customer_id) values (1, 5)")
+    desk.environment("staging", made)
+    yield made
+    servers.drop_database(made)
+
+
+def deploy(desk: Desk, path: Path) -> tuple[int, str]:
+    """Exit code, and all that was said."""
+    said = desk.typed("deploy", "--env", "staging", "--migration", str(path), "--yes")
+    return said.returncode, said.stdout + said.stderr
+
+
+def test_prismas_migration_is_deployed_online_and_recorded(desk: Desk, url: str, tmp_path: Path) -> None:
+    """The same keys, valid, under the same names; the folder that it was taken apart into takes the way back."""
+    path = tmp_path / "migrations" / KEYS / "migration.sql"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "migrations/migration_lock.toml").write_text('provider = "postgresql"\n')
+    path.write_text(WRITTEN)
+    execute(url, HISTORY, row("20260101000000_tables"))
+    tables = path.parents[1] / "20260101000000_tables"
+    tables.mkdir()
+    (tables / "migration.sql").write_text("select 1;\n")
+    assert "history.edited (critical)" in deploy(desk, path)[1]
+    execute(url, "update _prisma_migrations set checksum = encode(sha256('select 1;\n'), 'hex')")
+    before = fingerprint(url)
+    code, said = deploy(desk, path)
+    assert code == 0, said
+    definitions = keys(url)
+    assert all(valid for _, valid in definitions.values())
+    assert definitions["the; best"][0].endswith("DEFERRABLE INITIALLY DEFERRED")
+    assert definitions["orders_customer_id_fkey"][0].endswith("ON UPDATE CASCADE ON DELETE RESTRICT")
+    count = f"select count(*) from _prisma_migrations where migration_name = '{KEYS}' and rolled_back_at is null"
+    assert value(url, count) == 1
+    (folder,) = (desk.runs / "migrations").iterdir()
+    assert deploy(desk, path)[0] == 0
+    assert desk.rollback(runbook=str(folder)).exit_code == 0
+    assert (fingerprint(url), value(url, count)) == (before, 0)
+    assert value(url, "select count(*) from pg_database where datname like 'orchestrator_scratch%'") == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("alter table customers add column more int;", "does more than add foreign keys"),
+        pytest.param("comment on table customers is 'x';", "COMMENT ON TABLE public.customers IS 'x';", marks=MATRIX),
+        pytest.param("create table other (id int);", "CREATE TABLE public.other (", marks=MATRIX),
+        ("update customers set best = null where id = 2;", "changes rows"),
+        pytest.param(
+            "alter table orders drop constraint orders_pkey;",
+            "- ADD CONSTRAINT orders_pkey PRIMARY KEY (id);",
+            marks=MATRIX,
+        ),
+        ("create role trial_role;", "belong to the whole server"),
+        ("selct 1;", 'fails on a copy of the database: syntax error at or near "selct"'),
+        ("alter table orders add foreign key (id) references customers not valid;", "does not hold after it"),
+    ],
+)
+def test_anything_else_is_refused(desk: Desk, url: str, tmp_path: Path, more: str, words: str) -> None:
+    """One line, exit 2, nothing changed, no copy left."""
+    path = tmp_path / "change.sql"
+    path.write_text(f"{WRITTEN}{more}\n")
+    before = fingerprint(url)
+    code, said = deploy(desk, path)
+    assert (code, words in said, said.count("error: ")) == (2, True, 1), said
+    assert (fingerprint(url), keys(url)) == (before, {})
+    assert not (desk.runs / "migrations").exists()
+    assert value(url, "select count(*) from pg_roles where rolname = 'trial_role'") == 0
+
+
+def test_words_that_do_not_go_together(desk: Desk, url: str, tmp_path: Path) -> None:
+    """A dry run makes no copy; a file that is not there is said so; one that does nothing, too."""
+    path = tmp_path / "nothing.sql"
+    path.write_text("select 1;")
+    assert "changes nothing in this database" in deploy(desk, path)[1]
+    assert "cannot be read" in deploy(desk, tmp_path / "lost.sql")[1]
+    said = desk.typed("deploy", "--env", "staging", "--migration", str(path), "--dry-run")
+    assert (said.returncode, "neither --dry-run nor --only" in said.stderr) == (2, True)
