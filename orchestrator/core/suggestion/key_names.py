@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from orchestrator.core.suggestion.clues import ROLE, Clue, Place, by_table
-from orchestrator.core.suggestion.column import ENDINGS, stem
+from orchestrator.core.suggestion.column import stem
 from orchestrator.core.suggestion.directory import GENERIC, Directory, Key, Target, flat
 from orchestrator.core.suggestion.words import nouns
 
@@ -24,8 +24,8 @@ GLUED_END = 6
 
 SHORTEST_PART = 3
 
-REFERRING = ENDINGS | {"key", "code", "no", "nr", "number"}
-"""Endings of what may be a reference to a key that is not the primary one; a name or an email is a copy."""
+REFERRING = frozenset({"key", "code", "no", "nr", "number"})
+"""Endings of what may refer to a key that is not the primary one: a name is a copy, an id a reference itself."""
 
 Handle = Literal["own", "part", ""]
 
