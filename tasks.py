@@ -384,12 +384,15 @@ def plan(request, *, format=None, only=None):
     return reading.plan(request, form=format)
 
 
-@command(on="read this environment instead: a standby or another physical copy of the first")
-def audit(request, *, on=None):
+@command(
+    on="read this environment instead: a standby or another physical copy of the first",
+    record="keep the counts in the history that option B installed, and tell of new orphans",
+)
+def audit(request, *, on=None, record=False):
     """Count orphans of every relation exactly; exit 1 when there are any."""
-    from orchestrator.app import auditing
+    from orchestrator.app import auditing, recording
 
-    return auditing.audit(request, on=on)
+    return recording.record(request, on=on) if record else auditing.audit(request, on=on)
 
 
 @command()

@@ -102,8 +102,10 @@ class Attempt:
         with connection.lock:
             connection.pgconn.send_query(b";\n".join(text for text, _ in self._piece))
             results: list[PGresult] = connection.wait(generators.execute(connection.pgconn))
-        for result, (_, lock) in zip(results, self._piece, strict=False):
+        # A text of several statements has several results; all locks are asked for before it.
+        for number, result in enumerate(results):
             if result.status == ExecStatus.FATAL_ERROR:
+                lock = self._piece[number][1] if number < len(self._piece) else None
                 error = error_from_result(result, encoding="utf-8")
                 self._leave()
                 raise AttemptFailed(error, lock) from error

@@ -114,7 +114,8 @@ def described(contract: Contract, catalog: Catalog, plan: Plan, checks: Iterable
     """The contract's tables as an event: what each has, and how orphans are counted."""
     refers = {each.table for each in contract.promised}
     found = [(name, catalog.table(name)) for name in contract.tables]
-    askable = [each.relation for each in plan.relations if each.status not in {"deferred", "impossible"}]
+    promised = (each for each in plan.relations if each.relation.deferred is None)
+    askable = [each.relation for each in promised if each.status != "impossible"]
     return SchemaDescribed(
         tables=tuple(_described(table, refers=name in refers) for name, table in found if table),
         absent=tuple(str(name) for name, table in found if table is None),

@@ -167,7 +167,8 @@ class OnlineExecutor:
         try:
             self._open_lanes().begin(work, act)
         except CannotConnect as error:
-            raise LockUnavailable(str(error), sqlstate="", table=str(work.locks[0].table)) from error
+            table = str(work.locks[0].table) if work.locks else ""
+            raise LockUnavailable(str(error), sqlstate="", table=table) from error
 
     def ended(self, within_s: float) -> Iterator[Ended]:
         """What ended in lanes, waited for so long; what took effect is on record and published."""

@@ -13,6 +13,7 @@ from psycopg import capabilities
 from psycopg.rows import namedtuple_row
 
 from orchestrator.adapters.postgres import Connection, Server, plainly, statement
+from orchestrator.core.audit_objects import AuditObject
 from orchestrator.core.catalog import (
     Action,
     Catalog,
@@ -115,6 +116,7 @@ def _assemble(version: int, rows: Callable[[str], Iterable[Row]]) -> Catalog:
     constraints = _by_table(rows("constraints"), _constraint)
     triggers = _by_table(rows("triggers"), _trigger)
     comparable = list(rows("comparable"))
+    audits = (AuditObject(**row._asdict()) for row in rows("audit_objects"))
     tables = (
         _table(
             row,
@@ -132,6 +134,7 @@ def _assemble(version: int, rows: Callable[[str], Iterable[Row]]) -> Catalog:
         tables={table.name: table for table in tables},
         comparable=frozenset((row.operator_class, row.type) for row in comparable),
         polymorphic={row.operator_class: row.sort for row in comparable if row.sort},
+        audit_objects=tuple(audits),
     )
 
 

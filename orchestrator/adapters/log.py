@@ -31,6 +31,7 @@ ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
     "verdict_given": ("gate", "word"),
     "catalog_recorded": ("moment", "fingerprint"),
     "orphans_counted": ("relation", "orphans", "duration_ms", "moment", "method"),
+    "audit_recorded": ("audit", "relations", "orphans", "fresh", "health", "duration_ms"),
     "backup_proved": ("mode", "path", "bytes", "tables", "rows", "dump_ms", "restore_ms", "compare_ms", "tool"),
     "performance_measured": ("clients", "method"),
     "lock_attempt_failed": ("statement", "attempt", "table", "sqlstate", "blocker", "waited_ms"),

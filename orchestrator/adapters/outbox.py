@@ -126,7 +126,7 @@ class RunOutbox:
     @property
     def done(self) -> bool:
         """Whether everything is told that there was to tell."""
-        return not self.changed and not self.outbox.waiting
+        return not self.outbox.waiting and not (self.changed and self.outbox.head)
 
     def claim(self) -> bool:
         """Be the one process that delivers this run's messages; false when another is."""

@@ -18,7 +18,7 @@ from orchestrator.core.checklist import BoxState
 from orchestrator.core.checks import FindingStatus, Severity
 from orchestrator.core.fates import Fate, RelationRow
 from orchestrator.core.inventory import Kind
-from orchestrator.core.journal import AnswerHeard, BackupProved, StatementDone, Task
+from orchestrator.core.journal import AnswerHeard, AuditRecorded, BackupProved, StatementDone, Task
 from orchestrator.core.outcome import RunState, StepState
 from orchestrator.core.performance import LoadCost, WriteCost
 from orchestrator.core.prediction import Comparison
@@ -200,6 +200,7 @@ class ReportDocument:
     lock_budget_ms: int
     checklist: list[PhaseDocument]
     comparison: list[Comparison]
+    audit: AuditRecorded | None
 
 
 def report_schema() -> dict[str, Any]:

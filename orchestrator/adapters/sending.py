@@ -123,6 +123,8 @@ class Sender:
         head, run = box.outbox.place, box.run.id
         if message.part == "run":
             return self.channel.post(self._run_message(box), name=message.id, run=run)
+        if message.topic == "audit":
+            return self.channel.post(alert(message, self._summary(box), link=""), name=message.id, run=run)
         if head is None:
             error = "no message of the run to write under"
             raise RefusedForGood(error, whole=True)

@@ -79,17 +79,25 @@ def line(message: Message, summary: Summary) -> Said:
 
 
 def alert(message: Message, summary: Summary, *, link: str, button: Button | None = None) -> Said:
-    """The message that calls somebody, with a link to the run's own, and buttons for what the run asks."""
+    """The message that calls somebody, with a link to the run's own, and buttons for what the run asks.
+
+    A scheduled audit has no message of its own to link to.
+    """
     event: Any = message.event
     words = render(
-        "slack_alert.j2", summary=summary, event=event, next_steps=lines_of(summary.next_steps, most=REASONS)
+        "slack_alert.j2",
+        topic=message.topic,
+        summary=summary,
+        event=event,
+        alerts=lines_of((f"{name}: {rows}" for name, rows in getattr(event, "alerts", ())), most=REASONS),
+        next_steps=lines_of(summary.next_steps, most=REASONS),
     )
     said = _said(words)
-    call = f"<!here> <{escaped(link)}|the run's message>"
+    call = f"<!here> <{escaped(link)}|the run's message>" if link else "<!here>"
     # These words are ours alone: a mention works in mrkdwn, and in nothing that shows text as it is.
     section = SectionBlock(text=MarkdownTextObject(text=call, verbatim=True))
     asked = _buttons(button, summary) if button else ()
-    return Said(text=f"<!here> {said.text}\n{escaped(link)}", blocks=[section, *said.blocks, *asked])
+    return Said(text=f"<!here> {said.text}\n{escaped(link)}".strip(), blocks=[section, *said.blocks, *asked])
 
 
 def _buttons(button: Button, summary: Summary) -> Sequence[Block]:

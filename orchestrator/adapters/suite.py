@@ -9,7 +9,7 @@ from psycopg import sql
 
 from orchestrator.adapters.postgres import Connection, Server, is_lost, plain_line
 from orchestrator.adapters.runbooks import SuiteCheck
-from orchestrator.core.checks import Finding
+from orchestrator.core.checks import NEEDS_KEYS, Finding
 from orchestrator.core.outcome import ConnectionLost
 
 CHECK_TIMEOUT_MS = 300_000
@@ -38,9 +38,9 @@ class CheckSuite:
         ):
             for check in self.checks:
                 if check.kind == "behavioural" and not behavioural:
-                    found.append(_left_out(check, "the environment does not allow it"))
+                    found.append(_left_out(check, "not asked: the environment does not allow it"))
                 elif check.needs_keys and not all_keys:
-                    found.append(_left_out(check, "it needs every key of the contract"))
+                    found.append(_left_out(check, NEEDS_KEYS))
                 else:
                     found.append(self._ask(check, reading if check.kind == "structural" else writing))
         return tuple(found)
@@ -93,6 +93,6 @@ def _left_out(check: SuiteCheck, why: str) -> Finding:
         title=check.title,
         severity="optional",
         status="unknown",
-        observed=f"not asked: {why}",
+        observed=why,
         expected=check.expected,
     )

@@ -120,7 +120,7 @@ class Screen:
             self.line(f"{each.relation.id}{told}", status=f"{each.status:<10}")
         self.line()
         for statement in plan.statements:
-            self.line(f"{statement.sql};")
+            self.line(statement.shown)
             for hazard in statement.hazards:
                 self.line(f"  note: {hazard}")
         self.line(f"{len(plan.statements)} statements, digest {plan.digest[:16]}, catalog {plan.fingerprint[:16]}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from orchestrator.adapters.audit_sql import AuditSql
 from orchestrator.adapters.copying import ScratchCopy, execute
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.evidence import FILE, signing_key, write_evidence
@@ -26,6 +27,7 @@ from orchestrator.app.site import Site
 from orchestrator.app.telling import telling
 from orchestrator.app.writes_on_copy import Load, WritesOnCopy
 from orchestrator.core.answers import evidence_document
+from orchestrator.core.audit_plan import audits_alike
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.journal import (
@@ -192,8 +194,9 @@ def _ground(work: AtWork, copy: OnCopy, source: Catalog, other: Other | None) ->
     site, on_copy = work.site, copy.site()
     catalog = on_copy.catalog().catalog()
     if other is not None:
-        statements = tuple(alike(site.contract, copy=catalog, other=other.catalog, writer=QuotedDdl()))
-        execute(copy.place, (*statements, *unrecorded(site.make_plan(source), other.plan)))
+        keys = alike(site.contract, copy=catalog, other=other.catalog, writer=QuotedDdl())
+        audits = audits_alike(copy=catalog, other=other.catalog, writer=AuditSql())
+        execute(copy.place, (*keys, *audits, *unrecorded(site.make_plan(source), other.plan)))
         catalog = on_copy.catalog().catalog()
     # By the copy's own site: what another tool has applied is read from the copy, not from the target.
     plan = on_copy.make_plan(catalog)

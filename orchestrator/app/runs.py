@@ -18,6 +18,7 @@ from orchestrator.app.gating import gates_of
 from orchestrator.app.live import follow
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
+from orchestrator.app.scheduling import tell_schedule
 from orchestrator.app.site import Site
 from orchestrator.app.telling import telling
 from orchestrator.app.walking_back import walk_own
@@ -76,7 +77,8 @@ def carry_out(
         passes_hold=dress is not None,
     )
     conductor.conduct(names, until=until)
-    return finish(work.site, journal)
+    answer = finish(work.site, journal)
+    return answer if dress else tell_schedule(work.site, answer)
 
 
 def _dry_run(site: Site, names: tuple[str, ...], stack: ExitStack) -> Answer:

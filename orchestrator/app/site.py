@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.adapters.attempts import Looker
+from orchestrator.adapters.audit_sql import AuditSql
 from orchestrator.adapters.backup import DumpBackup, ExternalBackup
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
@@ -33,8 +34,10 @@ from orchestrator.adapters.suite import CheckSuite
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app import histories
 from orchestrator.app.request import Request
+from orchestrator.core.audit_plan import with_audits
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
+from orchestrator.core.decision import road_without_keys
 from orchestrator.core.indexes import with_indexes
 from orchestrator.core.inventory import Database, Environment, Secret, Source
 from orchestrator.core.matching import narrowed
@@ -76,8 +79,13 @@ class Site:
     contract: Contract = field(init=False)
 
     def __post_init__(self) -> None:
-        """Leave out what `--only` leaves out."""
-        self.contract = narrowed(self.folder.contract, self.request.only)
+        """Leave out what `--only` leaves out, and take the road that was decided for."""
+        self.contract = narrowed(self.promised, self.request.only)
+
+    @property
+    def promised(self) -> Contract:
+        """The runbook's contract, on the road that was decided for."""
+        return replace(self.folder.contract, road=road_without_keys(self.folder.runbook, self.folder.decision))
 
     @property
     def run_folder(self) -> RunFolder:
@@ -94,10 +102,15 @@ class Site:
             writer=QuotedDdl(),
             lock_budget_ms=self.environment.policy.lock_timeout_ms,
         )
-        if self.environment.policy.create_missing_indexes:
-            made = with_indexes(made, catalog, QuotedDdl())
+        indexes = self.environment.policy.create_missing_indexes
+        made = with_indexes(made, catalog, QuotedDdl()) if indexes else made
+        road = bool(self.contract.road)
+        made = with_audits(made, catalog=catalog, whole=self.promised, writer=AuditSql(), wanted=road)
         history, budget_ms = self.folder.history, self.environment.policy.lock_timeout_ms
-        return histories.recorded_last(made, history, self.server, budget_ms=budget_ms) if history else made
+        # Where the keys are kept out, another tool's migration of them is not applied.
+        if history is None or road:
+            return made
+        return histories.recorded_last(made, history, self.server, budget_ms=budget_ms)
 
     def catalog(self, step: str = "catalog") -> DatabaseCatalog:
         """The reader of this database's catalog."""
@@ -130,10 +143,7 @@ class Site:
         """What the runbook says to do, line by line, as a run keeps it from its beginning."""
         checks = ((each.id, each.sql) for each in self.folder.checks)
         history = self.folder.history
-        return (
-            *definition(self.folder.runbook.steps, self.folder.contract, checks),
-            *((history.line,) if history else ()),
-        )
+        return (*definition(self.folder.runbook.steps, self.promised, checks), *((history.line,) if history else ()))
 
     def scratch(self) -> ServerScratch | EmbeddedScratch:
         """Where copies live."""
@@ -229,7 +239,7 @@ class Site:
         """The validate step."""
         return Validate(
             contract=self.contract,
-            whole=self.folder.contract,
+            whole=self.promised,
             catalog=self.catalog("validate"),
             counter=OrphanQueries(server=self.server, step="validate"),
             samples=Samples(folder=self.run_folder, policy=self.environment.policy.show_samples),

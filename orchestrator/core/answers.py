@@ -240,6 +240,7 @@ def report_document(summary: Summary, samples: Samples) -> Document:
         "performance": _performance_document(summary.performance) if summary.performance else None,
         "evidence": evidence_document(summary.evidence) if summary.evidence else None,
         "head": summary.head,
+        "audit": asdict(summary.audit) if summary.audit else None,
     }
 
 

@@ -13,9 +13,9 @@ from orchestrator.core.run import Run
 
 
 def countable(contract: Contract, catalog: Catalog) -> tuple[Relation, ...]:
-    """The promised relations whose rows can be compared at all."""
+    """The promised relations whose rows can be compared at all, also where it was decided against their keys."""
     found = match_all(contract, catalog)
-    return tuple(each.relation for each in found if each.status in {"present", "missing", "different"})
+    return tuple(each.relation for each in found if each.relation.deferred is None and each.status != "impossible")
 
 
 def counted_before(relations: Iterable[Relation], run: Run) -> tuple[Orphans, ...]:

@@ -11,6 +11,8 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Literal, Protocol
 
+from orchestrator.core.audit_objects import AuditObject
+
 Action = Literal["no action", "restrict", "cascade", "set null", "set default"]
 Match = Literal["simple", "full", "partial"]
 Deferrable = Literal["not", "initially immediate", "initially deferred"]
@@ -237,12 +239,14 @@ class Catalog:
     `comparable` holds pairs of operator class (of a referenced index's column) and base type (of a referencing
     column) between which ADD FOREIGN KEY finds an equality operator; `polymorphic`
     tells of which sort (enum, array, range, multirange) a class is that compares a type with itself only.
+    `audit_objects` is what stands in schema `orphan_audit`.
     """
 
     server_version: int
     tables: Mapping[TableName, Table]
     comparable: frozenset[tuple[int, int]] = field(default=frozenset(), repr=False)
     polymorphic: Mapping[int, str] = field(default_factory=dict, repr=False)
+    audit_objects: tuple[AuditObject, ...] = ()
 
     def table(self, name: TableName) -> Table | None:
         """The table of that name, or None."""
@@ -297,8 +301,9 @@ class Catalog:
 
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:
-        """Fingerprint per table, by its printed name."""
-        return {str(name): table.fingerprint() for name, table in sorted(self.tables.items())}
+        """Fingerprint per table, by its printed name, and per function of schema `orphan_audit`."""
+        tables = {str(name): table.fingerprint() for name, table in sorted(self.tables.items())}
+        return tables | {each.line: digest((each.definition,)) for each in self.audit_objects if not each.is_table}
 
     @cached_property
     def fingerprint(self) -> str:

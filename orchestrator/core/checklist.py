@@ -244,7 +244,7 @@ def _answered(run: Run, step: StepName) -> bool | None:
         return True if _did(run, step) or (_ended_well(run) and run.started and run.started.task == step) else None
     word = judge(findings).word
     if word == "GO" or (word == "HOLD" and _did(run, step) and _ended_well(run)):
-        part = step in CLAIMS and (_narrowed(run) or any(each.status == "unknown" for each in findings))
+        part = step in CLAIMS and (_narrowed(run) or any(each.left_open for each in findings))
         return None if part else True
     return False if step in CLAIMS else None
 

@@ -16,6 +16,10 @@ FindingStatus = Literal["pass", "fail", "unknown"]
 
 Row = Mapping[str, object]
 
+NEEDS_KEYS = "not asked: it needs every key of the contract"
+NOT_ON_THIS_ROAD = "not asked: on the road that was decided for the keys are not added"
+"""Said in place of the other where that is so for good; a check that can never be asked leaves no part undone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -34,6 +38,11 @@ class Finding:
     def counts_against(self) -> bool:
         """Whether the finding speaks against going on: a failure, or a critical matter that stays unknown."""
         return self.status == "fail" or (self.status == "unknown" and self.severity == "critical")
+
+    @property
+    def left_open(self) -> bool:
+        """Whether it is still to be found out."""
+        return self.status == "unknown" and self.observed != NOT_ON_THIS_ROAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

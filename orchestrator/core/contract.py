@@ -71,9 +71,13 @@ class Relation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """All relations, in the order in which people wrote them."""
+    """All relations, in the order in which people wrote them.
+
+    `road` names the decision by which keys that are missing are not added but audited; empty when they are added.
+    """
 
     relations: tuple[Relation, ...]
+    road: str = ""
 
     @property
     def promised(self) -> tuple[Relation, ...]:

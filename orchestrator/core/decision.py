@@ -45,6 +45,12 @@ def risk(runbook: Runbook, decision: Decision | None) -> str:
     return runbook.roads[decision.option].risk if decision else UNDECIDED
 
 
+def road_without_keys(runbook: Runbook, decision: Decision | None) -> str:
+    """`option B` where that is decided for and adds no keys; empty on every other road."""
+    road = runbook.roads.get(decision.option) if decision else None
+    return f"option {decision.option}" if decision and road and not road.keys else ""
+
+
 def stale(runbook: Runbook, option: Option, road: str | None) -> str:
     """Why a decision for that option does not hold any more, empty when it does.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -92,13 +92,17 @@ class DocumentSet:
 
     @property
     def promised(self) -> tuple[PlannedRelation, ...]:
-        """The relations of this release, in the contract's order."""
-        return tuple(each for each in self.plan.relations if each.status != "deferred")
+        """The relations of this release, in the contract's order; without its key one is missing on every road."""
+        return tuple(
+            replace(each, status="missing") if each.status == "deferred" else each
+            for each in self.plan.relations
+            if each.relation.deferred is None
+        )
 
     @property
     def deferred(self) -> tuple[PlannedRelation, ...]:
         """The relations that are left for later, each with its reason."""
-        return tuple(each for each in self.plan.relations if each.status == "deferred")
+        return tuple(each for each in self.plan.relations if each.relation.deferred is not None)
 
     @property
     def failed(self) -> tuple[PlannedRelation, ...]:

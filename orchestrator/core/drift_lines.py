@@ -21,7 +21,7 @@ def plan_lines(catalog: Catalog, plan: Plan) -> tuple[str, ...]:
 
     Staging may have them already.
     """
-    promised = [each for each in plan.relations if each.status != "deferred"]
+    promised = [each for each in plan.relations if each.relation.deferred is None]
     own: dict[TableName, list[Relation]] = defaultdict(list)
     for each in plan.relations:
         if each.status in {"missing", "deferred"}:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.core.plan import PlannedRelation, Statement
+from orchestrator.core.plan import BESIDE_KEYS, PlannedRelation, Statement
 from orchestrator.core.run import Run
 
 Fate = Literal["added", "present", "deferred", "failed", "missing"]
@@ -43,9 +43,8 @@ class RelationRow:
 def relation_rows(run: Run) -> Iterator[RelationRow]:
     """One row per relation, in the contract's order; none before there is a plan."""
     statements: dict[str, list[Statement]] = defaultdict(list)
-    # An index helps a key, and no key stands or falls with it, nor with what another tool knows of it.
-    besides = {"index", "history"}
-    for statement in (each for each in run.plan.statements if each.kind not in besides) if run.plan else ():
+    # An index helps a key, audits take its place, a history tells of it: no key stands or falls with them.
+    for statement in (each for each in run.plan.statements if each.kind not in BESIDE_KEYS) if run.plan else ():
         statements[statement.relation].append(statement)
     # A rehearsal added its keys on a copy: what it measured there is what it proves of each relation.
     rehearsed = (each.id for each in run.evidence.statements) if run.evidence else ()

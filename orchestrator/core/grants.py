@@ -34,9 +34,10 @@ def grants(contract: Contract, catalog: Catalog, *, role: str, database: str, in
         yield f"GRANT CREATE ON SCHEMA {quoted(schema)} TO {quoted(role)};"
     for name in sorted({*children, *parents}):
         yield f"GRANT SELECT ON {_table(name)} TO {quoted(role)};"
-    for name in parents:
+    # On a road without keys the tables are only read.
+    for name in parents if not contract.road else ():
         yield f"GRANT REFERENCES, UPDATE ON {_table(name)} TO {quoted(role)};"
-    for name in children:
+    for name in children if not contract.road else ():
         yield f"-- the role must be a member of the owner of {_table(name)}, or own it: only an owner may add a key"
 
 

@@ -48,7 +48,14 @@ class Match:
 
 def match_all(contract: Contract, catalog: Catalog) -> tuple[Match, ...]:
     """Every relation of the contract with its status, in the contract's order."""
-    return tuple(match(relation, catalog) for relation in contract.relations)
+    return tuple(_on_road(match(relation, catalog), contract.road) for relation in contract.relations)
+
+
+def _on_road(found: Match, road: str) -> Match:
+    """Where it was decided against keys, one that is missing is deferred; one that stands stays what it is."""
+    if not road or found.status != "missing":
+        return found
+    return replace(found, status="deferred", reason="; ".join(filter(None, (road, found.reason))))
 
 
 def match(relation: Relation, catalog: Catalog) -> Match:
@@ -95,11 +102,12 @@ def narrowed(contract: Contract, only: tuple[str, ...]) -> Contract:
 
     if not only:
         return contract
-    return Contract(
+    return replace(
+        contract,
         relations=tuple(
             each if each.deferred is not None or kept(each) else replace(each, deferred=LEFT_OUT)
             for each in contract.relations
-        )
+        ),
     )
 
 

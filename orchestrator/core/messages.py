@@ -14,6 +14,7 @@ from typing import Final, Literal
 from orchestrator.core.entry import Entry
 from orchestrator.core.journal import (
     AnswerHeard,
+    AuditRecorded,
     ConnectionRestored,
     DeliveryGivenUp,
     Event,
@@ -47,6 +48,7 @@ Topic = Literal[
     "restored",
     "rewound",
     "finished",
+    "audit",
 ]
 
 NEEDS_SOMEBODY: Final = frozenset({"failed", "held"})
@@ -90,7 +92,8 @@ class Place:
 class Outbox:
     """The messages of one run in their order, and what became of each.
 
-    What is `uncertain` may have been sent by a process that died before it could say so, or without an answer.
+    A scheduled audit is `quiet`: it has no message of its own, and calls somebody only for what is new. What is
+    `uncertain` may have been sent by a process that died before it could say so, or without an answer.
     """
 
     run: str
@@ -98,6 +101,7 @@ class Outbox:
     delivered: dict[str, Place] = field(default_factory=dict)
     given_up: dict[str, str] = field(default_factory=dict)
     uncertain: set[str] = field(default_factory=set)
+    quiet: bool = False
 
     def see(self, entry: Entry, event: Event) -> None:
         """Take one entry in."""
@@ -106,6 +110,10 @@ class Outbox:
                 self.note_delivered(event)
             case DeliveryGivenUp():
                 self.note_given_up(event)
+            case RunStarted(task="audit"):
+                self.quiet = True
+            case _ if self.quiet and not isinstance(event, AuditRecorded):
+                return
             case _:
                 for message in _messages(entry, event):
                     self.messages.setdefault(message.id, message)
@@ -153,6 +161,8 @@ def _told(event: Event) -> Iterator[tuple[Part, Topic]]:
     match event:
         case RunStarted():
             yield "run", "run"
+        case AuditRecorded():
+            yield from ((("alert", "audit"),) if event.alerts else ())
         case NotificationQueued(topic="blocked" | "orphans" | "rollback" as topic):
             yield "line", topic
         case RunFinished():

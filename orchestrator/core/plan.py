@@ -18,8 +18,14 @@ from orchestrator.core.contract import Contract, Priority, Relation
 from orchestrator.core.locks import Lock, Mode
 from orchestrator.core.matching import Match, Status, match, match_all
 
-StatementKind = Literal["add", "validate", "adopt", "index", "history"]
+StatementKind = Literal["add", "validate", "adopt", "index", "history", "install", "remove"]
 ConstraintState = Literal["absent", "not valid", "valid"]
+
+OF_AUDITS: frozenset[StatementKind] = frozenset({"install", "remove"})
+"""What puts validation functions and orphan audits into schema orphan_audit, or takes them away."""
+
+BESIDE_KEYS: frozenset[StatementKind] = OF_AUDITS | {"index", "history"}
+"""What makes no key."""
 
 NOT_VALID_ON_PARTITIONED_SINCE = 18
 """Before PostgreSQL 18 a partitioned table refuses a NOT VALID foreign key."""
@@ -52,13 +58,15 @@ class DdlWriter(Protocol):
 class Proof:
     """What the catalog shows once a statement took effect; for an index `constraint` is its name, on `columns`.
 
-    Of a migration's row the catalog shows nothing: `constraint` is its name, in `table`.
+    Of a migration's row the catalog shows nothing: `constraint` is its name, in `table`. For a piece of schema
+    orphan_audit `constraint` is the piece, and `digest` what its objects' comments say.
     """
 
     table: TableName
     constraint: str
     state: ConstraintState
     columns: tuple[str, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +88,13 @@ class Statement:
     lock_timeout_ms: int
     statement_timeout_ms: int
     hazards: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The SQL for a screen; that of an audit's piece is long, and told by its length."""
+        if self.kind not in OF_AUDITS:
+            return f"{self.sql};"
+        return f"-- {self.id}: {len(self.sql.splitlines())} lines, invoke plan --format sql shows them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from orchestrator.core.identity import Identity
 from orchestrator.core.journal import StatementDone
 from orchestrator.core.likeness import plan_differences
 from orchestrator.core.locks import Lock, unplanned
-from orchestrator.core.plan import Plan, Statement
+from orchestrator.core.plan import OF_AUDITS, Plan, Statement
 from orchestrator.core.run import Run
 from orchestrator.core.verdict import Verdict, Word, judge
 
@@ -106,7 +106,7 @@ def measured(plan: Plan, walks: Iterable[Walk], held: Held) -> Iterator[Measured
                 duration_ms=round(median(times), 3),
                 blocked_ms=max(each.blocked_ms for each in found),
                 times_ms=times,
-                table="" if statement.kind in {"add", "history"} else str(statement.proof.table),
+                table="" if statement.kind in {"add", "history", *OF_AUDITS} else str(statement.proof.table),
             )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
+from orchestrator.core.audit_plan import left_standing
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.drift import line_differences
 from orchestrator.core.indexes import spellings
 from orchestrator.core.journal import CatalogRecorded
-from orchestrator.core.plan import Statement
+from orchestrator.core.plan import OF_AUDITS, Statement
 from orchestrator.core.run import Run
 from orchestrator.core.timeline import STEP_VERSIONS, StepName
 
@@ -19,6 +20,7 @@ def definition(steps: Iterable[StepName], contract: Contract, checks: Iterable[t
     """What a run carries out, line by line: steps by name and version, relations, checks by the hash of their text."""
     return (
         *(f"step {name}, version {STEP_VERSIONS[name]}" for name in steps),
+        *((f"relation keys that are missing are not added ({contract.road})",) if contract.road else ()),
         *sorted(_relation_line(each) for each in contract.relations),
         *sorted(f"check {name} (sha256 {sha256(text.encode()).hexdigest()[:16]})" for name, text in checks),
     )
@@ -65,7 +67,7 @@ def _prefixes(statements: Iterable[Statement], catalog: Catalog) -> Iterator[str
     On partitions a partitioned table's key stands under other names; an index has its name quoted where it must be.
     """
     for each in statements:
-        if each.kind == "history":
+        if each.kind == "history" or each.kind in OF_AUDITS:
             continue
         if each.kind == "index":
             for name in spellings(each.proof.constraint):
@@ -84,6 +86,8 @@ def _holds(statement: Statement, catalog: Catalog) -> bool:
     if statement.kind == "history":
         # A row, which no catalog has: its own guard finds out when it is taken back.
         return True
+    if statement.kind in OF_AUDITS:
+        return left_standing(statement, catalog) == (statement.kind == "install")
     table = catalog.table(statement.proof.table)
     if statement.kind == "index":
         return table is not None and any(

@@ -12,6 +12,7 @@ from orchestrator.core.entry import GENESIS
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.journal import (
     AnswerHeard,
+    AuditRecorded,
     BackupProved,
     BlockerTerminated,
     CatalogRecorded,
@@ -86,6 +87,7 @@ class Run:
     performance: PerformanceMeasured | None = None
     evidence: Evidence | None = None
     schema: SchemaDescribed | None = None
+    audit: AuditRecorded | None = None
     lock_failures: list[LockAttemptFailed] = field(default_factory=list)
     postponed: list[StatementPostponed] = field(default_factory=list)
     terminated: list[BlockerTerminated] = field(default_factory=list)
@@ -223,6 +225,8 @@ class Run:
                 self.performance = event
             case SchemaDescribed():
                 self.schema = event
+            case AuditRecorded():
+                self.audit = event
             case _:
                 return
 

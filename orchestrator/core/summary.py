@@ -13,7 +13,14 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.fates import FATES, RelationRow, relation_rows
 from orchestrator.core.gates import OVERRIDE
-from orchestrator.core.journal import AnswerHeard, BackupProved, PerformanceMeasured, RunStarted, StatementDone
+from orchestrator.core.journal import (
+    AnswerHeard,
+    AuditRecorded,
+    BackupProved,
+    PerformanceMeasured,
+    RunStarted,
+    StatementDone,
+)
 from orchestrator.core.outcome import RunState, StepState
 from orchestrator.core.prediction import Comparison, compare
 from orchestrator.core.run import Run
@@ -86,6 +93,7 @@ class Summary:
     evidence: Evidence | None = None
     comparison: tuple[Comparison, ...] = ()
     not_delivered: tuple[str, ...] = ()
+    audit: AuditRecorded | None = None
 
     @property
     def answers_told(self) -> tuple[str, ...]:
@@ -160,6 +168,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         evidence=run.evidence,
         comparison=_comparison(run),
         not_delivered=tuple(dict.fromkeys(each.reason for each in run.given_up)),
+        audit=run.audit,
     )
 
 

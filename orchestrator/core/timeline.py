@@ -60,13 +60,17 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Road:
-    """One option of the decision: what it means, its risk, its business days (fewest, most), and its phases."""
+    """One option of the decision: what it means, its risk, its business days (fewest, most), and its phases.
+
+    `keys` tells whether it leads to adding the keys; otherwise orphans are refused by the application and audited.
+    """
 
     title: str
     risk: Literal["low", "medium", "high"]
     days: tuple[int, int]
     phases: tuple[Phase, ...]
     recommended: bool = False
+    keys: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from orchestrator.core.audit_plan import audits_before
 from orchestrator.core.journal import Event, KeyRestored, StatementDone, StatementUndone
 from orchestrator.core.locks import Lock
-from orchestrator.core.plan import VALIDATE_LOCK_TIMEOUT_MS, Statement
+from orchestrator.core.plan import OF_AUDITS, VALIDATE_LOCK_TIMEOUT_MS, Statement
 from orchestrator.core.run import Run
 
-Kind = Literal["add", "validate", "adopt", "index", "history", "drop", "restore", "drop index"]
+Kind = Literal["add", "validate", "adopt", "index", "history", "install", "remove", "drop", "restore", "drop index"]
 CONCURRENT: frozenset[Kind] = frozenset({"index", "drop index"})
 """What PostgreSQL refuses to do inside of a transaction."""
 
@@ -97,6 +98,7 @@ def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
     for each in statements:
         if each.kind == "index":
             indexes[each.relation].append(each.id)
+    audits = audits_before(statements)
     return tuple(
         Transaction(
             id=each.id,
@@ -108,7 +110,8 @@ def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
             lock_timeout_ms=each.lock_timeout_ms,
             statement_timeout_ms=each.statement_timeout_ms,
             columns=each.proof.columns,
-            after=frozenset((*_before(each, statements), *_indexes_before(each, indexes))),
+            after=frozenset((*_before(each, statements), *_indexes_before(each, indexes)))
+            | audits.get(each.id, frozenset()),
         )
         for each in statements
     )
@@ -122,10 +125,11 @@ def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator
         case "adopt":
             tables = {lock.table for lock in statement.locks}
             # Whatever the keys of its partitions are called: it takes valid ones for its own.
-            yield from (each.id for each in statements if each.kind != "adopt" and each.proof.table in tables)
+            keys = (each for each in statements if each.kind not in {"adopt", *OF_AUDITS})
+            yield from (each.id for each in keys if each.proof.table in tables)
         case "history":
             yield from (each.id for each in statements if each.kind != "history")
-        case "add" | "index":
+        case "add" | "index" | "install" | "remove":
             return
 
 
@@ -139,7 +143,11 @@ def _same_key(left: Statement, right: Statement) -> bool:
 
 
 def undoing(statement: Statement, *, of: str, budget_ms: int) -> tuple[Transaction, ...]:
-    """The way back of one statement of run `of`: what drops it, then what gives back each key that went along."""
+    """The way back of one statement of run `of`: what drops it, then what gives back each key that went along.
+
+    No writer waits for a piece of schema orphan_audit: its way back has the time that it takes.
+    """
+    audits = statement.kind in OF_AUDITS
     drop = Transaction(
         id=statement.id,
         kind="drop index" if statement.kind == "index" else "drop",
@@ -147,8 +155,8 @@ def undoing(statement: Statement, *, of: str, budget_ms: int) -> tuple[Transacti
         constraint=statement.proof.constraint,
         statements=statement.undo,
         locks=statement.undo_locks,
-        lock_timeout_ms=budget_ms,
-        statement_timeout_ms=budget_ms,
+        lock_timeout_ms=statement.lock_timeout_ms if audits else budget_ms,
+        statement_timeout_ms=statement.statement_timeout_ms if audits else budget_ms,
         columns=statement.proof.columns,
         of=of,
     )

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from orchestrator.core.audit_plan import objection_to_undoing
 from orchestrator.core.catalog import Catalog, ForeignKey
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.drift import differences
 from orchestrator.core.indexes import gone_leftovers, is_ours
 from orchestrator.core.journal import CatalogRecorded, NotificationQueued, UndoPassedOver, WalkedBack
 from orchestrator.core.outcome import StatementRejected
-from orchestrator.core.plan import Statement
+from orchestrator.core.plan import OF_AUDITS, Statement
 from orchestrator.core.ports import CatalogReader, Dispatch, Recorder
 from orchestrator.core.run import Run
 from orchestrator.core.snapshot import recorded
@@ -145,6 +146,8 @@ def _objection(statement: Statement, catalog: Catalog, work: Run) -> str | None:
     """Why a statement must not be undone, whatever it made. A migration's row has a guard in its own SQL."""
     if statement.kind == "history":
         return None
+    if statement.kind in OF_AUDITS:
+        return objection_to_undoing(statement, catalog)
     if statement.kind != "index":
         return objection(statement, standing(statement, catalog), work)
     proof = statement.proof

@@ -29,7 +29,7 @@ class Apply:
 
     def due(self, run: Run) -> str | None:
         """Not when the plan is empty."""
-        return None if run.plan and run.plan.statements else "every promised key stands already"
+        return None if run.plan and run.plan.statements else "everything that is promised stands already"
 
     def act(self, recorder: Recorder) -> Outcome:
         """Carry the plan out in its order, passing over what is done."""
@@ -72,7 +72,7 @@ class Apply:
         """The statements in their order."""
         for each in run.plan.statements if run.plan else ():
             locks = ", ".join(f"{lock.table} {lock.mode}" for lock in each.locks)
-            yield f"{each.sql}; -- locks: {locks}; lock timeout {each.lock_timeout_ms} ms"
+            yield f"{each.shown} -- locks: {locks}; lock timeout {each.lock_timeout_ms} ms"
 
     def _record_failure(self, statement: Statement, refusal: StatementRejected, recorder: Recorder) -> None:
         recorder.record(
@@ -86,8 +86,11 @@ class Apply:
         )
 
     def _hopeless(self, statement: Statement, recorder: Recorder) -> bool:
-        """A partitioned table's key that would adopt what one of its partitions could not keep; then history, too."""
+        """What would build on a failed statement: a parent's key on its partitions', a history, the end of audits."""
         failed = recorder.run.failures.values()
+        if statement.kind == "remove" and any(each.id != statement.id for each in failed):
+            # The audits stay until every key is valid: the next deployment takes them away.
+            return True
         plan = recorder.run.plan
         if statement.kind == "history":
             return self._unproved(statement, recorder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core.audit import countable, orphan_finding
 from orchestrator.core.catalog import Catalog
-from orchestrator.core.checks import Finding
+from orchestrator.core.checks import NEEDS_KEYS, NOT_ON_THIS_ROAD, Finding
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.journal import FindingsRecorded
 from orchestrator.core.matching import Match, differing_types, match_all
@@ -75,8 +75,12 @@ class Validate:
         yield orphan_finding(results, refuse=True, name="C1.orphans")
         yield from types_findings(matches, catalog)
         yield self._isolation(catalog)
-        whole = all(each.status in {"present", "deferred"} for each in match_all(self.whole, catalog))
-        yield from self.suite.run(behavioural=self.behavioural, all_keys=whole)
+        whole = all(
+            each.status == "present" or each.relation.deferred is not None for each in match_all(self.whole, catalog)
+        )
+        for each in self.suite.run(behavioural=self.behavioural, all_keys=whole):
+            never = bool(self.whole.road) and each.observed == NEEDS_KEYS
+            yield replace(each, observed=NOT_ON_THIS_ROAD) if never else each
 
     def _isolation(self, catalog: Catalog) -> Finding:
         """C5: for each relation whose two tables name a tenant, rows where the two differ."""
@@ -132,7 +136,7 @@ def types_findings(matches: tuple[Match, ...], catalog: Catalog) -> Iterator[Fin
     """C2: equal types pass, different but comparable ones are told, others are critical."""
     clashing, different = [], []
     for each in matches:
-        if each.status == "deferred":
+        if each.relation.deferred is not None:
             continue
         clashing += [obstacle.text for obstacle in each.obstacles if obstacle.matter in {"type", "missing"}]
         different += [] if each.obstacles else list(differing_types(each.relation, catalog))

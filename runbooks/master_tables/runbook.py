@@ -38,6 +38,7 @@ VALIDATE_IN_THE_APPLICATION = Road(
     title="Keep the single key and validate in the application",
     risk="medium",
     days=(12, 15),
+    keys=False,
     phases=(
         Phase(name="decision", items=(Item(title="Record the strategy", days=(1, 1)),)),
         Phase(
@@ -59,7 +60,7 @@ VALIDATE_IN_THE_APPLICATION = Road(
             name="production",
             items=(
                 Item(title="Prepare production", days=(11, 11), step="preflight"),
-                Item(title="Deploy to production", days=(12, 12)),
+                Item(title="Deploy to production", days=(12, 12), step="apply"),
                 Item(title="Monitor", days=(13, 15)),
             ),
         ),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from orchestrator.core.identity import Identity
+from orchestrator.core.journal.audits import AuditRecorded
 from orchestrator.core.journal.documents import SchemaDescribed
 from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden, TimesPredicted
 from orchestrator.core.journal.messages import DeliveryGivenUp, MessageDelivered
@@ -85,6 +86,7 @@ Event = (
     | DeliveryGivenUp
     | RunFinished
     | SchemaDescribed
+    | AuditRecorded
 )
 
 
@@ -99,6 +101,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {kind_of(each): each for each in Event.
 __all__ = [
     "EVENT_TYPES",
     "AnswerHeard",
+    "AuditRecorded",
     "BackupProved",
     "BlockerTerminated",
     "CatalogRecorded",

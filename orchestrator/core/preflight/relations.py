@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.core.audit_objects import SCHEMA
 from orchestrator.core.checks import Check, Judgement, Row, Subject, none_of, passed
 from orchestrator.core.contract import Relation
 from orchestrator.core.indexes import lacking_indexes, repaired, without_index
 from orchestrator.core.matching import Match, Matter, differing_types, match_all
+from orchestrator.core.plan import OF_AUDITS
 
 
 def _matches(subject: Subject) -> tuple[Match, ...]:
@@ -173,9 +175,13 @@ def judge_rows_hidden(_: Subject, rows: tuple[Row, ...]) -> Judgement:
 def judge_rights(subject: Subject, rows: tuple[Row, ...]) -> Judgement:
     """5: ownership of the referencing table, SELECT and REFERENCES, the right to lock, CREATE for the ledger.
 
-    An index that is planned needs CREATE in its schema, which an owner of the table may lack.
+    An index that is planned needs CREATE in its schema, which an owner of the table may lack. On a road without keys
+    less is needed; schema orphan_audit is asked about when a statement of the plan is about it.
     """
-    lines = [f"{row['lacking']} on {row['name']}" for row in rows if row["lacking"]]
+    column = "without_keys" if subject.contract.road else "lacking"
+    audits = any(each.kind in OF_AUDITS for each in subject.plan.statements)
+    asked = [row for row in rows if audits or row["name"] != f"schema {SCHEMA}"]
+    lines = [f"{row[column]} on {row['name']}" for row in asked if row[column]]
     building = {str(table) for table, _ in repaired(subject.plan)}
     lacking = {str(row["lacking_for_index"]) for row in rows if row["name"] in building and row["lacking_for_index"]}
     lines += [f"{each} (for an index)" for each in sorted(lacking)]
