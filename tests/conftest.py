@@ -22,6 +22,9 @@ MATRIX = pytest.mark.matrix
 NEWEST = (pytest.param(15, marks=MATRIX), pytest.param(16, marks=MATRIX), 18)
 """Every version in the matrix, the newest in the suite: for what was never seen to differ between them."""
 
+ENDS = (15, pytest.param(16, marks=MATRIX), 18)
+"""The oldest and the newest in the suite: what an end of the range has in common, its middle was never seen to lack."""
+
 ClusterUrl = Callable[[int], str]
 
 

@@ -65,7 +65,9 @@ def history_of(runbook: Path) -> History | None:
         "django": lambda: tuple(map(_python, django_migrations(folder, app))),
     }
     known = readers[found.tool]()
-    name = f"{app}.{found.migration.removesuffix('.py')}" if found.tool == "django" else found.migration
+    name = found.migration
+    if found.tool == "django":
+        name = f"{app}.{name.removesuffix('.py').removeprefix(f'{app}.')}"
     chosen = _chosen(path, name, known, found.tool)
     return History(
         tool=found.tool,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,11 +55,18 @@ def _tried(request: Request, folder: Path, script: bytes, *, yes: bool, confirm:
         site = open_site(request, stack, read_only=False, folder=empty)
         confirmed(site, yes=yes, confirm=confirm)
         copier = ScratchCopy(server=site.server, scratch=site.scratch(), folder=site.run_folder)
+        # No run has begun: the folder that the dump went through is not to stay.
+        stack.callback(_gone, site.run_folder.path)
         place = stack.enter_context(copier.place())
         copied = copier.fill(place, ())
         tried = try_out(place, script)
         site.screen.line(f"tried on a copy of {copied.tables} tables: {len(tried.keys)} new keys", status="done")
         return tried
+
+
+def _gone(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _judge(tried: Tried) -> None:

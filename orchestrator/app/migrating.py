@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import cast, get_args
 
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.documents import nearest
+from orchestrator.adapters.history import HISTORY
 from orchestrator.adapters.migrations import Wanted, written
 from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
 from orchestrator.adapters.terminal import Screen
@@ -47,7 +49,9 @@ def migration(request: Request, *, form: str, out: str | None, name: str | None,
     for path in made.files:
         screen.line(f"{path}", status="done")
     if chosen != "sql":
-        screen.line("to have deploy record it in the tool's own table, write history.toml into the runbook's folder")
+        screen.line(f"to have deploy record it in {chosen}'s own table, write into {folder.path / HISTORY}:")
+        for key, word in (("tool", chosen), ("folder", str(Path(out).resolve())), ("migration", made.name)):
+            screen.line(f"  {key} = {json.dumps(word, ensure_ascii=False)}")
     return Answer(document=_document(chosen, made.name, tuple(made.files), len(changes)), exit_code=EXIT_DONE)
 
 

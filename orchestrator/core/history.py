@@ -145,16 +145,21 @@ def others(history: History, rows: Sequence[Applied]) -> Iterator[str]:
 
 def foreign(history: History, promised: Iterable[str]) -> Iterator[str]:
     """Statements of the migration that a run of this contract would not carry out; `promised` has those it would."""
-    known = spelled_all(promised)
-    yield from (each for each in history.migration.statements or () if spelled(each) not in known)
+    texts = frozenset(promised)
+    # What generate wrote is the very text: only the rest is worth a closer look.
+    rest = [each for each in history.migration.statements or () if each not in texts]
+    known = spelled_all(texts) if rest else frozenset()
+    yield from (each for each in rest if spelled(each) not in known)
 
 
 def left_out(history: History, missing: Iterable[tuple[Relation, str]]) -> Iterator[str]:
     """Relations that the run adds and the migration does not: relation and statement of each that is missing."""
     if history.migration.statements is None:
         return
-    written = spelled_all(history.migration.statements)
-    yield from (each.id for each, text in missing if spelled(text) not in written)
+    texts = frozenset(history.migration.statements)
+    rest = [(each, text) for each, text in missing if text not in texts]
+    written = spelled_all(texts) if rest else frozenset()
+    yield from (each.id for each, text in rest if spelled(text) not in written)
 
 
 class HistoryWriter(Protocol):
@@ -207,6 +212,6 @@ def not_written(plan: Plan, history: History, rows: Sequence[Applied], writes: W
         # Nobody reads what is in it: what a contract defers for good is taken to be no part of it.
         left = [each.id for each in deferred if each.deferred == LEFT_OUT]
     else:
-        own = spelled_all(history.migration.statements)
+        own = spelled_all(history.migration.statements) if deferred else frozenset()
         left = [each.id for each in deferred if spelled(writes(each)) in own]
     return f"not every key of {history.migration.name} is added by this run: {left[0]}" if left else ""

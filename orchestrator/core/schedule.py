@@ -50,7 +50,7 @@ class Schedule:
         """What may begin now; None when everything has to wait, or is over."""
         pending = self.pending(settled, running)
         waiting = {each.id for each in pending} | {each.id for each in running}
-        ready = [each for each in pending if not each.after & waiting and self._free(each, running, now)]
+        ready = [each for each in pending if each.after.isdisjoint(waiting) and self._free(each, running, now)]
         short = next((each for each in ready if each.short), None)
         if short is not None:
             return short
@@ -59,7 +59,9 @@ class Schedule:
         full = sum(not each.short and not each.concurrent for each in running) >= workers
         ready = [each for each in ready if not (building if each.concurrent else full)]
         soon = [
-            each for each in pending if each.short and not each.after & waiting and self._later.get(each.id, now) <= now
+            each
+            for each in pending
+            if each.short and each.after.isdisjoint(waiting) and self._later.get(each.id, now) <= now
         ]
         # An ADD that could be asked for soon would have to wait for the validation, and writers behind it.
         unmixed = [each for each in ready if not any(exclude(add, each) for add in soon)]

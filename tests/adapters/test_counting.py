@@ -22,7 +22,7 @@ from orchestrator.core.contract import Relation
 from orchestrator.core.counting import Counting, Method
 from orchestrator.core.outcome import ConnectionLost, OrchestratorError, Refused
 from tests import servers
-from tests.conftest import MAJORS, ClusterUrl, server_of
+from tests.conftest import ENDS, ClusterUrl, server_of
 
 METHODS: tuple[Method, ...] = ("loose index scan", "merge anti-join", "hash anti-join")
 
@@ -114,7 +114,7 @@ class Place:
         return tuple(each.count for each in found)
 
 
-@pytest.fixture(scope="module", params=MAJORS)
+@pytest.fixture(scope="module", params=ENDS)
 def place(request: pytest.FixtureRequest, cluster_url: ClusterUrl) -> Iterator[Place]:
     """The same rows on each version in turn."""
     url = servers.fresh_database(cluster_url(request.param))

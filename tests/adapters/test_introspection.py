@@ -12,7 +12,7 @@ from orchestrator.adapters import ledger
 from orchestrator.adapters.introspection import DatabaseCatalog, read_catalog
 from orchestrator.core.catalog import Catalog, ForeignKey, Table, TableName
 from tests import servers
-from tests.conftest import MAJORS, server_of
+from tests.conftest import ENDS, MAJORS, server_of
 
 ClusterUrl = Callable[[int], str]
 
@@ -268,7 +268,7 @@ def test_kinds_and_kin_are_read(filled: str) -> None:
     assert TableName(schema="Other.one", name="T") in tables
 
 
-@pytest.mark.parametrize("major", MAJORS)
+@pytest.mark.parametrize("major", ENDS)
 def test_helper_rows_of_partitioned_keys_are_no_keys(somewhere: Callable[[int], str], major: int) -> None:
     """One key to a partitioned table is one; a partition's copy is told as inherited."""
     url = somewhere(major)
@@ -287,7 +287,7 @@ def test_helper_rows_of_partitioned_keys_are_no_keys(somewhere: Callable[[int], 
     assert [(key.referenced.name, key.inherited) for key in tables[public("c_1")].foreign_keys] == [("p", True)]
 
 
-@pytest.mark.parametrize("major", MAJORS)
+@pytest.mark.parametrize("major", ENDS)
 def test_disabled_triggers_are_seen_on_either_side(somewhere: Callable[[int], str], major: int) -> None:
     """A key holds only while the triggers of both tables fire."""
     url = somewhere(major)

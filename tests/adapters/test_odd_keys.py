@@ -23,7 +23,7 @@ from orchestrator.core.contract import Contract, Relation, default_name
 from orchestrator.core.matching import Match, Status, match
 from orchestrator.core.plan import Plan, Statement, make_plan
 from tests import servers
-from tests.conftest import MAJORS, server_of
+from tests.conftest import ENDS, server_of
 
 ClusterUrl = Callable[[int], str]
 
@@ -392,7 +392,7 @@ def cases_on(major: int, *statuses: Status) -> tuple[Case, ...]:
     return tuple(case for case in CASES if case.on(major) and (not statuses or case.status in statuses))
 
 
-@pytest.fixture(scope="module", params=MAJORS)
+@pytest.fixture(scope="module", params=ENDS)
 def odd(
     request: pytest.FixtureRequest, cluster_url: ClusterUrl, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Odd]:
@@ -571,7 +571,7 @@ def _expected(road: Road) -> dict[tuple[TableName, str], str]:
     return expected
 
 
-@pytest.mark.parametrize("major", MAJORS)
+@pytest.mark.parametrize("major", ENDS)
 def test_there_and_back_and_there_again(road: RoadTo, major: int) -> None:
     """Every plannable key comes to stand as PostgreSQL would have made it, goes without a trace, and comes again."""
     cases = tuple(case for case in cases_on(major, "missing", "present", "deferred") if not OWN_ROAD(case))
@@ -597,7 +597,7 @@ def OWN_ROAD(case: Case) -> bool:  # noqa: N802 - reads as a property of the cas
 
 
 @pytest.mark.parametrize("name", ["partition with the key", "partition with the key not valid"])
-@pytest.mark.parametrize("major", MAJORS)
+@pytest.mark.parametrize("major", ENDS)
 def test_a_key_that_a_partition_had_survives_the_way_back(road: RoadTo, major: int, name: str) -> None:
     """The partitioned table's key adopts it; dropping that key must not take away what was there before."""
     way = road(major, tuple(case for case in CASES if case.id == name))
@@ -660,7 +660,7 @@ create domain pairs as pair;
 """
 
 
-@pytest.mark.parametrize("major", MAJORS)
+@pytest.mark.parametrize("major", ENDS)
 def test_types_are_judged_as_the_server_judges_them(cluster_url: ClusterUrl, major: int) -> None:
     """Every type against every type, as key and as referencing column: our verdict is ADD FOREIGN KEY's."""
     url = servers.fresh_database(cluster_url(major))

@@ -17,12 +17,12 @@ from orchestrator.core.contract import Relation
 from orchestrator.core.outcome import OrchestratorError
 from orchestrator.core.ports import Orphans
 from tests import servers
-from tests.conftest import MAJORS, server_of
+from tests.conftest import ENDS, server_of
 
 ClusterUrl = Callable[[int], str]
 
 
-@pytest.fixture(params=MAJORS)
+@pytest.fixture(params=ENDS)
 def anywhere(request: pytest.FixtureRequest, cluster_url: ClusterUrl) -> Iterator[str]:
     """The URL of a fresh database on each version in turn."""
     url = servers.fresh_database(cluster_url(request.param))

@@ -30,7 +30,7 @@ from orchestrator.core.outcome import ConnectionLost
 from orchestrator.core.plan import make_plan
 from orchestrator.core.preflight import CHECKS
 from tests import servers
-from tests.conftest import MAJORS, ClusterUrl, server_of
+from tests.conftest import ENDS, ClusterUrl, server_of
 
 BY_ID: Mapping[str, Check] = {check.id: check for check in CHECKS}
 
@@ -157,7 +157,7 @@ def tables(database: str) -> str:
     return database
 
 
-@pytest.fixture(params=MAJORS)
+@pytest.fixture(params=ENDS)
 def tables_on(request: pytest.FixtureRequest, cluster_url: ClusterUrl) -> Iterator[str]:
     """The same, on each version in turn."""
     url = servers.fresh_database(cluster_url(request.param))

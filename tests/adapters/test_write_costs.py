@@ -20,7 +20,7 @@ from orchestrator.core.catalog import TableName
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.performance import Costs, Timing
 from tests import servers
-from tests.conftest import MAJORS, NEWEST, ClusterUrl, server_of
+from tests.conftest import ENDS, NEWEST, ClusterUrl, server_of
 
 CONTRACT = load_contract(Path(__file__).parents[2] / "runbooks" / "master_tables" / "foreign_keys.toml")
 SECONDS = 1.0
@@ -188,7 +188,7 @@ ODD_CONTRACT = Contract(
 )
 
 
-@pytest.mark.parametrize("major", MAJORS)
+@pytest.mark.parametrize("major", ENDS)
 def test_odd_tables_are_measured_and_what_cannot_be_is_told(major: int, cluster_url: ClusterUrl) -> None:
     """An empty table, one that does not exist, and a new parent where each has its row already are unknown.
 

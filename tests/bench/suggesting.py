@@ -135,7 +135,8 @@ def _page(found: Suggesting, command: str) -> Iterator[str]:
     yield "were suggested; means are over schemas, not over keys. *Told absent* counts columns that look left alone"
     yield "on purpose. With data: rows by the generator of `invoke seed` along the true keys,"
     yield f"{ROWS:,} in the largest table, {ORPHANS:.0%} of the references made orphans; tables that no key touches are"
-    yield "empty. The rules were made with both sets of schemas at hand, so the figures are no promise for others."
+    yield "empty, and columns that are no keys hold values of their own, so rows tell more there than they may in life."
+    yield "The rules were made with both sets of schemas at hand, so the figures are no promise for others."
     for title, scores in (("Nine real schemas", found.real), ("Schemas of our own, in other styles", found.own)):
         yield from ("", f"## {title}", "", *_table(scores))
     large = found.large

@@ -17,11 +17,12 @@ import tasks
 from tests import servers
 from tests.acceptance.desk import Desk, execute
 from tests.conftest import ClusterUrl
+from tests.guide import formats
 from tests.guide.commands import PAGE, page
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs/guide"
-PAGES = (ROOT / "README.md", *sorted(GUIDE.glob("*.md")), PAGE)
+PAGES = (ROOT / "README.md", *sorted(GUIDE.glob("*.md")), PAGE, formats.PAGE)
 STORIES = ("first-runbook", "ci")
 TASKS = Collection.from_module(tasks).tasks
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -44,6 +45,12 @@ def commands(path: Path) -> Iterator[tuple[str, int]]:
 def test_the_reference_of_commands_is_what_the_tasks_say() -> None:
     """Made again by `python -m tests.guide.commands`."""
     assert PAGE.read_text("utf-8") == page()
+
+
+def test_the_reference_of_formats_is_what_the_code_says() -> None:
+    """Made again by `python -m tests.guide.formats`; every key of inventory and contract has its meaning."""
+    assert formats.PAGE.read_text("utf-8") == formats.page()
+    assert len(formats.MEANS) == formats.page().count("\n| `")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

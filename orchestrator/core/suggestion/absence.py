@@ -35,10 +35,10 @@ STORED = frozenset({"partitioned", "partition", "old", "new", "v", "p", "entity"
 GLUED = ("history", "archive", "audit", "statistic", "snapshot")
 """Words that are known at the end of a name without separators, too."""
 
+AUDITS = ("auditlog", "auditentry", "auditevent", "audittrail")
+
 SORTS = frozenset({"type", "kind", "class", "table", "model", "entity", "object"})
-OUTSIDE = frozenset(
-    {"external", "ext", "remote", "provider", "foreign", "upstream", "legacy", "thirdparty", "stripe", "vendor"}
-)
+OUTSIDE = frozenset({"external", "ext", "remote", "provider", "foreign", "upstream", "legacy", "thirdparty"})
 
 
 def absent(at: Place, target: Target, *, mentioned: bool) -> str:
@@ -106,7 +106,9 @@ def _copied(at: Place) -> str:
 
 
 def _kept(owner: Target) -> str:
-    said = "audit" if "audit" in nouns(owner.name.name) else _first((_kind(owner), *_schema_words(owner)), KEPT)
+    words = nouns(owner.name.name)
+    audits = "audit" in words or any(word.startswith(AUDITS) for word in words)
+    said = "audit" if audits else _first((_kind(owner), *_schema_words(owner)), KEPT)
     text = "whose rows are kept when what they refer to is deleted"
     return f"{owner.name.name} looks like a table of kind {said}, {text}" if said else ""
 

@@ -14,7 +14,7 @@ EXACT, ROLE, TAIL, BEGINNING, SHORT = 0.92, 0.86, 0.62, 0.48, 0.62
 """The whole name; after words that tell a role; its last words; its first ones; an abbreviation of it."""
 
 PART_OF_OWNER = 0.92
-"""The column's word behind the owner's whole name: `session` in `environment`, for `environment_session`."""
+"""The column's word behind the owner's whole name: `stop` in `route`, for `route_stop`."""
 
 QUALIFIED = 0.95
 """The name of the schema before the table's."""

@@ -127,7 +127,8 @@ def _differ(at: Place, target: Target, key: Key, columns: tuple[Column, ...]) ->
 def _own_part(target: Target, name: str, found: Directory) -> bool:
     """A column that numbers the rows of its own table, and is no reference to another."""
     mine = stem(name)
-    if flat(name) in GENERIC or not mine.ending:
+    counts = target.columns[name].type_name in {"smallint", "integer", "bigint"}
+    if flat(name) in GENERIC or not (mine.ending or counts):
         return False
     ends = ("".join(mine.words[start:]) for start in range(len(mine.words)))
     return all(each is target for end in ends for each in found.by_name.under(end, target.name.schema))

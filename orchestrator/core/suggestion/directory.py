@@ -17,7 +17,7 @@ GENERIC = frozenset({
     "slug", "hash", "title", "label", "email", "username", "login", "handle", "url", "uri", "path", "domain", "type",
     "date", "time", "version", "position", "rank", "sequence", "order", "index", "state", "status", "text", "content",
     "identifier", "phone", "address", "ip", "description", "digest", "secret", "day", "year", "month", "locale",
-    "seq", "row", "line", "item", "oid", "subject", "host", "port", "filename", "nonce", "shortcode",
+    "seq", "row", "line", "item", "oid", "subject", "host", "port", "filename",
 })  # fmt: skip
 """Names of keys that say nothing about the table they belong to."""
 

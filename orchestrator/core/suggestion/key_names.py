@@ -1,4 +1,4 @@
-"""Columns that have the name of a key: `artist_id` where artists have that key, `isbn` where books have."""
+"""Columns that have the name of a key: `author_id` where authors have that key, `isbn` where books have."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from orchestrator.core.suggestion.clues import ROLE, Clue, Place, by_table
-from orchestrator.core.suggestion.column import ENDINGS, stem
+from orchestrator.core.suggestion.column import stem
 from orchestrator.core.suggestion.directory import GENERIC, Directory, Key, Target, flat
 from orchestrator.core.suggestion.words import nouns
 
@@ -24,8 +24,8 @@ GLUED_END = 6
 
 SHORTEST_PART = 3
 
-REFERRING = ENDINGS | {"key", "code", "no", "nr", "number"}
-"""Endings of what may be a reference to a key that is not the primary one; a name or an email is a copy."""
+REFERRING = frozenset({"key", "code", "no", "nr", "number"})
+"""Endings of what may refer to a key that is not the primary one: a name is a copy, an id a reference itself."""
 
 Handle = Literal["own", "part", ""]
 
@@ -43,13 +43,13 @@ def plain(at: Place, found: Directory) -> Iterator[Clue]:
 
 
 def identity(at: Place, found: Directory) -> bool:
-    """Whether its own table is known by it: `invoice_id` of invoices, `territory_id` alone of sales_territory."""
+    """Whether its own table is known by it: `book_id` of books, `region_id` alone of sales_region."""
     if at.stem.text in at.owner.texts:
         return True
     key = at.owner.primary
     if key is None or key.columns != (at.column.name,) or handle(at.owner, key) != "part":
         return False
-    # A table that ends in the same word may be meant: `person_id` alone of person_student.
+    # A table that ends in the same word may be meant: `party_id` alone of party_student.
     named = (*found.by_name.under(at.stem.text, at.schema), *found.by_head.under(at.stem.words[-1], at.schema))
     return all(each is at.owner for each in named)
 
@@ -141,7 +141,7 @@ def _ends(at: Place) -> Iterator[str]:
 
 
 def _within_name(owner: Target, known: Iterable[Target]) -> Target | None:
-    """The table whose name begins or ends the owner's: the longest, `salesperson` for `salesperson_quota`."""
+    """The table whose name begins or ends the owner's: the longest, `bookshop` for `bookshop_hours`."""
     mine = "".join(owner.words)
     names = {"".join(each.words): each for each in known}
     within = [name for name in names if name != mine and (mine.startswith(name) or mine.endswith(name))]

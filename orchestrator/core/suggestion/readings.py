@@ -123,7 +123,7 @@ def _ending(key: Key) -> str:
 
 
 def _text_beside(at: Place) -> str:
-    """A text with the column's name but for its ending: `repository_owner` beside `repository_owner_id`."""
+    """A text with the column's name but for its ending: `maintainer` beside `maintainer_id`."""
     return next(_texts_beside(at), "") if at.stem.ending in ENDINGS else ""
 
 

@@ -28,7 +28,7 @@ PERSONS = frozenset({
     "requester", "requestor", "submitter", "reporter", "sender", "receiver", "recipient", "admin", "administrator",
     "moderator", "uploader", "organizer", "follower", "followee", "voter", "commenter", "manager", "supervisor", "rep",
     "agent", "mentor", "initiator", "updater", "modifier", "deleter", "grantor", "grantee", "superior", "boss", "lead",
-    "leader", "coach", "representative", "salesperson", "seller", "buyer", "actor", "participant", "attendee", "host",
+    "leader", "coach", "representative", "seller", "buyer", "participant", "attendee", "host",
     "winner",
 })  # fmt: skip
 
