@@ -235,13 +235,27 @@ def rollback(request, *, run=None, yes=False):
     override=OVERRIDE,
     override_reason=OVERRIDE_REASON,
     evidence=EVIDENCE,
+    host_done="hosts, with commas, where a command that was cut off took effect",
+    host_again="hosts, with commas, where a command that was cut off is to be given again",
 )
-def resume(request, *, abandon=None, yes=False, override=None, override_reason=None, evidence=None):
+def resume(
+    request,
+    *,
+    abandon=None,
+    yes=False,
+    override=None,
+    override_reason=None,
+    evidence=None,
+    host_done=None,
+    host_again=None,
+):
     """Go on with a run that was held or interrupted, also from another machine."""
     from orchestrator.app import resuming
 
     request = _passing(request, override, override_reason, evidence)
-    return resuming.resume(request, abandon=_reason(abandon), yes=yes, confirm=_typed)
+    return resuming.resume(
+        request, abandon=_reason(abandon), yes=yes, confirm=_typed, host_done=host_done, host_again=host_again
+    )
 
 
 @command(run="the run to stop; by default the one at work", reason="why, for the journal")
@@ -289,6 +303,14 @@ def adopt(request, *, reason=None, yes=False):
     from orchestrator.app import adopting
 
     return adopting.adopt(request, reason=reason, yes=yes, confirm=_typed)
+
+
+@command()
+def hosts(request):
+    """Look at every host of the inventory, and exit 1 when one is not well; needs no database."""
+    from orchestrator.app import hosts as looking
+
+    return looking.look(request)
 
 
 @command(against="the other environment")

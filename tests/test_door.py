@@ -15,7 +15,18 @@ import orchestrator
 
 ROOT = Path(__file__).parents[1]
 
-HEAVY = ("psycopg", "holidays", "icalendar", "paramiko", "slack_sdk", "jinja2", "rich", "pydantic", "structlog")
+HEAVY = (
+    "psycopg",
+    "holidays",
+    "icalendar",
+    "fabric",
+    "paramiko",
+    "slack_sdk",
+    "jinja2",
+    "rich",
+    "pydantic",
+    "structlog",
+)
 
 LISTED = """
 import json, sys
@@ -37,6 +48,7 @@ READING = (
     "history",
     "report",
     "docs",
+    "hosts",
     "seed",
 )
 

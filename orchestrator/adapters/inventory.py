@@ -12,6 +12,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from orchestrator.adapters.documents import nearest, parse, read_toml
+from orchestrator.adapters.host_lines import host_mistakes
 from orchestrator.adapters.redaction import hidden
 from orchestrator.core.inventory import Database, Environment, Secret, Source
 from orchestrator.core.outcome import BadDocument, Refused
@@ -116,6 +117,7 @@ def _mistakes(environment: Environment) -> Iterator[tuple[str, str, str]]:
     if environment.backup.keep < 0:
         yield "backup.keep", "must not be negative", "0 keeps all"
     yield from _window_mistakes(environment)
+    yield from host_mistakes(environment)
 
 
 LEAST = {

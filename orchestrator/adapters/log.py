@@ -53,6 +53,12 @@ ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
     "notification_queued": ("topic", "about"),
     "message_delivered": ("message", "part"),
     "delivery_given_up": ("message", "reason"),
+    "hosts_seen": ("moment", "clock"),
+    "host_command_intended": ("item", "host", "way_back", "of"),
+    "host_command_done": ("item", "host", "duration_ms", "found", "of"),
+    "host_command_failed": ("item", "host", "code", "duration_ms", "begun", "cut", "of"),
+    "host_settled": ("item", "host", "of"),
+    "host_undo_passed_over": ("item", "host", "of", "reason"),
     "run_finished": ("state", "reason", "events", "head"),
 }
 """What may be logged of each kind of event; of a kind that is not here, only that it happened.

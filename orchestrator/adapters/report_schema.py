@@ -17,6 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from orchestrator.core.checklist import BoxState
 from orchestrator.core.checks import FindingStatus, Severity
 from orchestrator.core.fates import Fate, RelationRow
+from orchestrator.core.host_rows import HostRow
 from orchestrator.core.inventory import Kind
 from orchestrator.core.journal import AnswerHeard, AuditRecorded, BackupProved, StatementDone, Task
 from orchestrator.core.outcome import RunState, StepState
@@ -169,6 +170,7 @@ class ReportDocument:
     overridden: list[str]
     not_delivered: list[str]
     next_steps: list[str]
+    hosts: list[HostRow]
     report: str | None
     task: Task
     runbook: str

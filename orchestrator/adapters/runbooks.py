@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,13 @@ from orchestrator.adapters.decisions import decision_of
 from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
 from orchestrator.adapters.history import history_of
 from orchestrator.core.catalog import Action, Deferrable, TableName
+from orchestrator.core.checklist import item_key
 from orchestrator.core.checks import Severity
 from orchestrator.core.contract import NAME_LIMIT, SUGGESTED, Contract, Priority, Relation, default_name
 from orchestrator.core.decision import Decision
 from orchestrator.core.history import History
 from orchestrator.core.outcome import BadDocument, Refused
-from orchestrator.core.timeline import STANDARD_STEPS, Runbook, standard_runbook
+from orchestrator.core.timeline import STANDARD_STEPS, Item, Runbook, StepName, standard_runbook
 
 CONTRACT = "foreign_keys.toml"
 
@@ -107,6 +109,16 @@ class RunbookFolder:
     checks: tuple[SuiteCheck, ...] = ()
     decision: Decision | None = None
     history: History | None = None
+
+    @property
+    def steps(self) -> tuple[StepName, ...]:
+        """The steps of a deployment on the road that was decided for."""
+        return self.runbook.steps_for(self.decision.option if self.decision else None)
+
+    @property
+    def on_hosts(self) -> tuple[Item, ...]:
+        """The items of that road that have a command for hosts."""
+        return self.runbook.on_hosts(self.decision.option if self.decision else None)
 
     def migrations(self) -> tuple[tuple[str, str], ...]:
         """Name and SQL of each migration, in the order of their names."""
@@ -212,6 +224,11 @@ def _timeline(path: Path) -> Runbook:
     if runbook.steps != STANDARD_STEPS:
         # No step may be left out or moved: each gate stands on the one before.
         raise BadDocument(file=str(file), key="RUNBOOK.steps", problem=f"must be {', '.join(STANDARD_STEPS)}")
+    for option in (*runbook.roads, None):
+        titles = Counter(item_key(each.title) for each in runbook.on_hosts(option))
+        for title in (each for each, count in titles.items() if count > 1 or not each):
+            problem = f"{title!r} is the title of several commands: the journal must tell them apart"
+            raise BadDocument(file=str(file), key="on_hosts", problem=problem, remedy="give each a title of its own")
     return runbook
 
 

@@ -9,6 +9,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.markup import escape
 
+from orchestrator.adapters.host_words import host_lines, not_taken_back, on_hosts_only
 from orchestrator.adapters.live import LiveView, printable
 from orchestrator.adapters.redaction import redacted
 from orchestrator.core.checklist import CheckedPhase
@@ -198,7 +199,8 @@ class Screen:
             case UndoPassedOver():
                 self.line(f"  not walked back: {event.id}: {event.reason}")
             case _:
-                return
+                for line in host_lines(event):
+                    self.line(line)
 
     def _online(self, event: StatementPostponed | BlockerTerminated | TableVacuumed | WorkersChanged) -> None:
         """What is done so that the application does not feel us."""
@@ -229,11 +231,12 @@ def safety(summary: Summary) -> str:
     if summary.rolled_back:
         end = "but the catalog differs from before" if summary.differences else "the catalog is what it was before"
         return f"everything that this run added was walked back: {end}"
-    if summary.differences:
-        return "this run was walked back as far as it could be, and the catalog differs from before"
+    lost = not_taken_back(summary.hosts)
+    if summary.differences or lost:
+        return f"this run was walked back as far as it could be, and {lost or 'the catalog differs from before'}"
     half = f"; an index may stand that is not ready: {', '.join(summary.leftovers)}" if summary.leftovers else ""
     if not summary.statements and not half:
-        return "nothing was changed"
+        return on_hosts_only(summary.hosts)
     rest = "resume goes on from there" if summary.state == "held" else "another deploy does what is left"
     whole = summary.holding == summary.promised
     return f"{len(summary.statements)} statements took effect, each is on record{half}" + ("" if whole else f"; {rest}")

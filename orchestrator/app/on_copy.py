@@ -122,6 +122,7 @@ def _of_copy(environment: Environment) -> Environment:
         environment,
         environment=replace(environment.environment, kind="scratch"),
         backup=Backup(mode="none"),
+        host=(),
         policy=replace(environment.policy, auto_rollback="never", behavioural_checks=True, approvals=0),
     )
 

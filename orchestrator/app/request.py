@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.app.passage import Passage
+from orchestrator.core.host_commands import Settled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,7 @@ class Request:
     dry_run: bool = False
     only: tuple[str, ...] = ()
     passage: Passage = field(default_factory=Passage)
+    hosts_said: Mapping[str, Settled] = field(default_factory=dict)
 
     @property
     def where(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from orchestrator import __version__
 from orchestrator.adapters import events, lease, ledger
@@ -15,6 +16,7 @@ from orchestrator.adapters.runs import all_runs
 from orchestrator.app.answer import Answer
 from orchestrator.app.at_work import AtWork, at_work, complete_copy
 from orchestrator.app.beginning import confirmed
+from orchestrator.app.host_work import hosts_said
 from orchestrator.app.live import follow
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
@@ -34,7 +36,15 @@ SHOWN = 10
 """How many differences of a runbook are shown."""
 
 
-def resume(request: Request, *, abandon: str | None, yes: bool, confirm: Callable[[str], bool]) -> Answer:
+def resume(
+    request: Request,
+    *,
+    abandon: str | None,
+    yes: bool,
+    confirm: Callable[[str], bool],
+    host_done: str | None = None,
+    host_again: str | None = None,
+) -> Answer:
     """Go on with the open run of an environment, wherever it was begun; or close it. Raises OrchestratorError."""
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=False)
@@ -42,6 +52,8 @@ def resume(request: Request, *, abandon: str | None, yes: bool, confirm: Callabl
             run = _open_run(site, connection)
         _no_rehearsal(site, run, abandon)
         site = site.taking_up(run)
+        said = hosts_said(run, host_done, host_again)
+        site = replace(site, request=replace(site.request, hosts_said=said))
         if abandon is None:
             confirmed(site, yes=yes, confirm=confirm)
         with telling(site) as attach, at_work(site, attach) as work:

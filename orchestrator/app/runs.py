@@ -15,6 +15,7 @@ from orchestrator.app.deserted import clear_deserted
 from orchestrator.app.dispatching import dispatcher_of
 from orchestrator.app.finishing import finish
 from orchestrator.app.gating import gates_of
+from orchestrator.app.host_work import host_commands
 from orchestrator.app.live import follow
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
@@ -35,7 +36,7 @@ def deploy(request: Request, *, yes: bool, until: str | None, confirm: Callable[
     """Carry the runbook out, step by step. Raises OrchestratorError before a run has begun."""
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=request.dry_run)
-        steps = site.folder.runbook.steps
+        steps = site.folder.steps
         if until is not None and until not in steps:
             message = f"--until {until}: no such step; known: {', '.join(steps)}"
             raise Refused(message)
@@ -108,5 +109,6 @@ def _steps(site: Site, journal: RunJournal, target: Target, stack: ExitStack, ga
         "approval": site.approvals(),
         "backup": site.backup(),
         "apply": Apply(dispatch=dispatch, catalog=site.catalog("apply"), contract=site.contract),
+        "hosts": host_commands(site),
         "validate": site.validate(dry=site.request.dry_run),
     }

@@ -15,6 +15,7 @@ from orchestrator.adapters.audit_sql import AuditSql
 from orchestrator.adapters.backup import DumpBackup, ExternalBackup
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
+from orchestrator.adapters.hosts import HostEyes, server_clock
 from orchestrator.adapters.identity import Others
 from orchestrator.adapters.interruption import Interruption
 from orchestrator.adapters.introspection import DatabaseCatalog
@@ -45,11 +46,12 @@ from orchestrator.core.outcome import OrchestratorError
 from orchestrator.core.plan import Plan, make_plan
 from orchestrator.core.ports import Orphans
 from orchestrator.core.preflight import CHECKS
-from orchestrator.core.resumption import definition
+from orchestrator.core.resumption import command_lines, definition
 from orchestrator.core.run import Run
 from orchestrator.steps.approvals import Approvals, Hearing
 from orchestrator.steps.audit import Audit
 from orchestrator.steps.backup import TakeBackup
+from orchestrator.steps.hosts import HostWatch
 from orchestrator.steps.plan import MakePlan
 from orchestrator.steps.preflight import Preflight
 from orchestrator.steps.validate import TENANT, Validate
@@ -143,7 +145,8 @@ class Site:
         """What the runbook says to do, line by line, as a run keeps it from its beginning."""
         checks = ((each.id, each.sql) for each in self.folder.checks)
         history = self.folder.history
-        return (*definition(self.folder.runbook.steps, self.promised, checks), *((history.line,) if history else ()))
+        lines = definition(self.folder.steps, self.promised, checks)
+        return (*lines, *((history.line,) if history else ()), *command_lines(self.folder.on_hosts))
 
     def scratch(self) -> ServerScratch | EmbeddedScratch:
         """Where copies live."""
@@ -163,7 +166,14 @@ class Site:
             catalog=self.catalog("preflight"),
             prober=prober,
             make_plan=self.make_plan,
+            hosts=self.host_watch(),
         )
+
+    def host_watch(self) -> HostWatch:
+        """The hosts, whose clocks are held against the database's."""
+        limits = self.environment.policy.hosts
+        eyes = HostEyes(limits=limits, clock=server_clock(self.server), interruption=self.interruption)
+        return HostWatch(hosts=self.environment.host, limits=limits, looker=eyes, clock="the database's clock")
 
     def probes(self) -> Probes:
         """The questions of the preflight list, unanswered."""
@@ -250,6 +260,7 @@ class Site:
             ),
             tenants=TenantQueries(server=self.server, column=TENANT),
             behavioural=self.environment.behavioural_checks and not dry,
+            hosts=self.host_watch(),
         )
 
     def _check_tools(self, server_major: int) -> str:

@@ -13,6 +13,7 @@ from orchestrator.app.beginning import begin, confirmed, refuse_open_run
 from orchestrator.app.deserted import clear_deserted
 from orchestrator.app.dispatching import dispatcher_of
 from orchestrator.app.finishing import finish
+from orchestrator.app.host_work import hosts_back
 from orchestrator.app.live import follow
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
@@ -86,7 +87,10 @@ def _walk_back(work: AtWork, journal: RunJournal) -> WalkBack:
 
 
 def walk_own(work: AtWork, journal: RunJournal) -> None:
-    """The way back of a run that failed, within the run."""
+    """The way back of a run that failed, within the run: hosts first, as they came last."""
+    hosts_back(work.site, journal, journal.run)
+    if not _in_database(journal.run):
+        return
     _walk_back(work, journal).walk(journal.run)
 
 
@@ -125,6 +129,11 @@ def _walked(work: AtWork, journal: RunJournal, found: Work) -> Done | Held | Fai
 
 
 def _walk_once(work: AtWork, journal: RunJournal, found: Work) -> Done | Failed:
+    left = hosts_back(work.site, journal, found.run, found)
+    hosts = f", {len(journal.run.hosts.undone)} commands on hosts" if journal.run.hosts.undone else ""
+    if not _in_database(found.run):
+        note = f"0 statements walked back{hosts}"
+        return Failed(note=f"{note}; {'; '.join(left)}") if left else Done(note=note)
     walked = _walk_back(work, journal).walk(found.run, undone=found.undone, again=found.again)
     # What stands is told by the catalog of now, not by the plan of then.
     journal.record(PlanRecorded(plan=work.site.make_plan(work.site.catalog("rollback").catalog())))
@@ -135,4 +144,10 @@ def _walk_once(work: AtWork, journal: RunJournal, found: Work) -> Done | Failed:
     if stands:
         # A row of another tool's is in no catalog: that it stands has to be said here.
         return Failed(note=f"{count} statements walked back, but not {stands[0].id}: {stands[0].reason}")
-    return Done(note=f"{count} statements walked back")
+    told = f"{count} statements walked back{hosts}"
+    return Failed(note=f"{told}; {'; '.join(left)}") if left else Done(note=told)
+
+
+def _in_database(run: Run) -> bool:
+    """Whether a run did anything there; one that only gave commands to hosts recorded no catalog to compare with."""
+    return bool(run.done or run.intended) or not run.hosts.touched

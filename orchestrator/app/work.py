@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.adapters import events, ledger
 from orchestrator.adapters.postgres import Connection, plainly
+from orchestrator.core.host_work import PlaceKey
 from orchestrator.core.outcome import Refused
 from orchestrator.core.run import Run
 from orchestrator.engine.walk_back import due_back
@@ -20,11 +21,14 @@ class Work:
     run: Run
     undone: frozenset[str]
     again: Mapping[str, str]
+    hosts_undone: frozenset[PlaceKey] = frozenset()
+    hosts_again: Mapping[PlaceKey, str] = field(default_factory=dict)
 
     @property
     def left(self) -> bool:
-        """Whether any statement of the run is still to be undone."""
-        return any(each.id not in self.again for each in due_back(self.run, self.undone))
+        """Whether any statement of the run, or command on a host, is still to be undone."""
+        hosts = any(key not in self.hosts_again for key in self.run.hosts.to_take_back(self.hosts_undone))
+        return hosts or any(each.id not in self.again for each in due_back(self.run, self.undone))
 
 
 def find_work(connection: Connection, run: str | None, environment: str) -> Work:
@@ -71,8 +75,18 @@ def works_of(runs: Sequence[Run]) -> list[Work]:
             if not past.stands:
                 undone[past.of].add(past.id)
     again: dict[str, str] = {}
+    hosts_again: dict[PlaceKey, str] = {}
     works = []
     for each in reversed(runs):
-        works.append(Work(run=each, undone=frozenset(undone[each.id]), again=dict(again)))
+        works.append(
+            Work(
+                run=each,
+                undone=frozenset(undone[each.id]),
+                again=dict(again),
+                hosts_undone=frozenset().union(*(other.hosts.taken_back(each.id) for other in runs)),
+                hosts_again=dict(hosts_again),
+            )
+        )
         again |= dict.fromkeys(each.done, each.id)
+        hosts_again |= {key: each.id for key, place in each.hosts.places.items() if place.touched}
     return works[::-1]

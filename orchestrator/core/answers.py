@@ -161,6 +161,7 @@ def run_document(summary: Summary, *, report: str | None, samples: Samples) -> D
         "overridden": list(summary.overridden),
         "not_delivered": list(summary.not_delivered),
         "next_steps": list(summary.next_steps),
+        "hosts": [asdict(each) for each in summary.hosts],
         "report": report,
     }
 

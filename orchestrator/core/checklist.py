@@ -22,12 +22,12 @@ BoxState = Literal["done", "confirmed", "open"]
 CLAIMS = frozenset({"audit", "validate", "performance"})
 """Steps that tell how things are: the latest answer counts. The others tell that something was done."""
 
-UNDONE_BY_WALKING_BACK = frozenset({"apply", "validate"})
+UNDONE_BY_WALKING_BACK = frozenset({"apply", "hosts", "validate"})
 
-OF_THE_CONTRACT = UNDONE_BY_WALKING_BACK | {"performance"}
+OF_THE_CONTRACT = frozenset({"apply", "validate", "performance"})
 """Steps that say something about the relations as the contract had them then."""
 
-TASKS: Mapping[StepName, str] = {"performance": "rehearse"}
+TASKS: Mapping[StepName, str] = {"performance": "rehearse", "hosts": "deploy"}
 """The task that takes a step, where it is not deploy or the task of the step's name."""
 
 
@@ -212,7 +212,8 @@ def _verdict(run: Run, step: StepName, contract: frozenset[str]) -> bool | None:
     """
     task = run.started.task if run.started else None
     if task == "rollback":
-        return False if run.undone and step in UNDONE_BY_WALKING_BACK else None
+        taken_back = bool(run.hosts.undone if step == "hosts" else run.undone)
+        return False if taken_back and step in UNDONE_BY_WALKING_BACK else None
     if task not in ({TASKS[step]} if step in TASKS else {"deploy", step}):
         return None
     if step in OF_THE_CONTRACT and _another_contract(run, contract):

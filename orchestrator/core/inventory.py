@@ -90,7 +90,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A host of the environment, reached by SSH."""
+    """A host of the environment, reached by SSH. `ssh` and `jump` are `user@host:port`; `disk` are more folders to ask.
+
+    `known_hosts` holds the only keys that are believed; by default the user's and the system's own file.
+    """
 
     name: str
     ssh: str
@@ -100,6 +103,24 @@ class Host:
     key_file: str | None = None
     agent: bool = False
     sudo: Source | None = None
+    known_hosts: str | None = None
+    disk: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLimits:
+    """What a host must keep. Units are in the names; `load_per_core` is the load of the last minute.
+
+    `answer_s` is how long connecting, and then a look, may take; `at_once` how many hosts are asked side by side.
+    """
+
+    at_once: int = 8
+    answer_s: int = 15
+    disk_free_percent: float = 10.0
+    disk_free_mb: int = 500
+    load_per_core: float = 4.0
+    clock_skew_s: float = 2.0
+    health_ms: int = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +162,7 @@ class Policy:
     window: Window | None = None
     freeze: tuple[Freeze, ...] = ()
     orphans: Literal["refuse", "leave_not_valid"] = "refuse"
+    hosts: HostLimits = field(default_factory=HostLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

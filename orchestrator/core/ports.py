@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -13,6 +13,9 @@ from orchestrator.core.checks import Answer, Finding
 from orchestrator.core.contract import Relation
 from orchestrator.core.gate_facts import Facts
 from orchestrator.core.holders import Holder
+from orchestrator.core.host_commands import HostEnd, HostOrder
+from orchestrator.core.hosts import HostFacts
+from orchestrator.core.inventory import Host
 from orchestrator.core.journal import AnswerHeard, BackupProved, Event, OrphansCounted
 from orchestrator.core.outcome import OrchestratorError, Outcome, RunState, StatementRejected
 from orchestrator.core.plan import Statement
@@ -255,3 +258,26 @@ class Hearing(Protocol):
 
     def accepted(self, run: Run, gate: str, reasons: tuple[str, ...]) -> AnswerHeard | None:
         """Who accepted exactly this HOLD."""
+
+
+class HostLooker(Protocol):
+    """Looks at hosts, reading only."""
+
+    def look(self, hosts: Sequence[Host]) -> Mapping[str, HostFacts]:
+        """One look at each by its name; never raises: what went wrong is in the facts."""
+
+
+class HostCrew(HostLooker, Protocol):
+    """Works on hosts."""
+
+    def ready(self, orders: Iterable[HostOrder]) -> None:
+        """Have what they need at hand. Raises Refused, before anything is done, when a secret is missing."""
+
+    def carry_out(self, orders: Sequence[HostOrder]) -> Iterable[tuple[HostOrder, str | HostEnd]]:
+        """All of them side by side: what each says, as it comes, and how it ended; never raises for what a host does.
+
+        They are ended there when the run is interrupted.
+        """
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not beyond the moment when somebody asks to stop."""

@@ -13,7 +13,7 @@ from orchestrator.core.indexes import spellings
 from orchestrator.core.journal import CatalogRecorded
 from orchestrator.core.plan import OF_AUDITS, Statement
 from orchestrator.core.run import Run
-from orchestrator.core.timeline import STEP_VERSIONS, StepName
+from orchestrator.core.timeline import STEP_VERSIONS, Item, StepName
 
 
 def definition(steps: Iterable[StepName], contract: Contract, checks: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -24,6 +24,11 @@ def definition(steps: Iterable[StepName], contract: Contract, checks: Iterable[t
         *sorted(_relation_line(each) for each in contract.relations),
         *sorted(f"check {name} (sha256 {sha256(text.encode()).hexdigest()[:16]})" for name, text in checks),
     )
+
+
+def command_lines(items: Iterable[Item]) -> tuple[str, ...]:
+    """The commands on hosts, line by line; by hash, as they may be long."""
+    return tuple(f"on hosts {each.title} (sha256 {each.on_hosts.digest})" for each in items if each.on_hosts)
 
 
 def _relation_line(each: Relation) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime
 from orchestrator.core.checks import Finding
 from orchestrator.core.entry import GENESIS
 from orchestrator.core.evidence import Evidence
+from orchestrator.core.host_work import HostWork
 from orchestrator.core.journal import (
     AnswerHeard,
     AuditRecorded,
@@ -110,14 +111,15 @@ class Run:
     predicted: TimesPredicted | None = None
     overridden: list[GatesOverridden] = field(default_factory=list)
     given_up: list[DeliveryGivenUp] = field(default_factory=list)
+    hosts: HostWork = field(default_factory=HostWork)
     in_ledger: bool = False
     head: str = GENESIS
     count: int = 0
 
     @property
     def changed(self) -> bool:
-        """Whether this run changed the target."""
-        return bool(self.done or self.undone or self.intended)
+        """Whether this run changed the target, or did anything on a host."""
+        return bool(self.done or self.undone or self.intended) or self.hosts.touched
 
     @property
     def applying(self) -> bool:
@@ -151,7 +153,11 @@ class Run:
     def rolled_back(self) -> bool:
         """Whether this run walked its own changes back, all of them."""
         own = self.walked_back is not None and self.walked_back.of == self.id
-        return own and not any(each.stands for each in self.passed_over)
+        if self.walking is not None and self.hosts.touched and not (self.done or self.intended):
+            # It only gave commands to hosts: no catalog is compared.
+            own = self.walking.of == self.id
+        hosts = any(self.hosts.to_take_back(self.hosts.taken_back(self.id)))
+        return own and not hosts and not any(each.stands for each in self.passed_over)
 
     def see(self, event: Event, at: datetime) -> None:
         """Take one event in. Times come from the ledger, never from a clock."""
@@ -182,6 +188,7 @@ class Run:
                 self._see_proof(event)
                 self._see_trouble(event)
                 self._see_gates(event)
+                self.hosts.see(event)
 
     def _end_step(self, event: StepFinished) -> None:
         record = self.steps.setdefault(event.step, StepRecord())

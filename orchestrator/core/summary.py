@@ -13,6 +13,7 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.fates import FATES, RelationRow, relation_rows
 from orchestrator.core.gates import OVERRIDE
+from orchestrator.core.host_rows import HostRow, host_rows
 from orchestrator.core.journal import (
     AnswerHeard,
     AuditRecorded,
@@ -94,6 +95,7 @@ class Summary:
     comparison: tuple[Comparison, ...] = ()
     not_delivered: tuple[str, ...] = ()
     audit: AuditRecorded | None = None
+    hosts: tuple[HostRow, ...] = ()
 
     @property
     def answers_told(self) -> tuple[str, ...]:
@@ -169,6 +171,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         comparison=_comparison(run),
         not_delivered=tuple(dict.fromkeys(each.reason for each in run.given_up)),
         audit=run.audit,
+        hosts=tuple(host_rows(run)),
     )
 
 

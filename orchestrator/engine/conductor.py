@@ -302,7 +302,7 @@ class Conductor:
     def _walk_back_if_due(self, ending: Ending) -> Ending:
         wanted = self.auto_rollback == "any" or (self.auto_rollback == "failure" and ending.ours)
         run = self.recorder.run
-        if ending.state != "failed" or not wanted or not (run.standing or run.leftovers):
+        if ending.state != "failed" or not wanted or not (run.standing or run.leftovers or run.hosts.touched):
             return ending
         # From here on a resume goes backwards, too.
         self.recorder.record(WalkBackBegan(of=run.id, state=ending.state, reason=ending.reason))

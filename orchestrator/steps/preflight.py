@@ -15,6 +15,7 @@ from orchestrator.core.plan import Plan
 from orchestrator.core.ports import CatalogReader, Prober, Recorder
 from orchestrator.core.run import Run
 from orchestrator.core.timeline import StepName
+from orchestrator.steps.hosts import HostWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Preflight:
     catalog: CatalogReader
     prober: Prober
     make_plan: Callable[[Catalog], Plan]
+    hosts: HostWatch | None = None
     name: StepName = "preflight"
     changes: bool = False
 
@@ -40,6 +42,7 @@ class Preflight:
         plan = self.make_plan(catalog)
         subject = Subject(environment=self.environment, contract=self.contract, catalog=catalog, plan=plan)
         findings = tuple(self._findings(subject))
+        findings += self.hosts.findings(recorder, "before") if self.hosts else ()
         against = sum(each.counts_against and each.severity != "optional" for each in findings)
         if against:
             # A run that ends here still has to say what is the matter with each relation.
@@ -50,6 +53,7 @@ class Preflight:
     def preview(self, _: Run) -> Iterator[str]:
         """The checks that are asked."""
         yield from (f"check {check.id} ({check.severity})" for check in self.checks)
+        yield from (f"look at host {each.name}" for each in (self.hosts.hosts if self.hosts else ()))
 
     def _findings(self, subject: Subject) -> Iterator[Finding]:
         answers: dict[str, Answer] = {}

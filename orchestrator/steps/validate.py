@@ -24,6 +24,7 @@ from orchestrator.core.ports import (
 from orchestrator.core.run import Run
 from orchestrator.core.snapshot import recorded
 from orchestrator.core.timeline import StepName
+from orchestrator.steps.hosts import HostWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class Validate:
     suite: SuiteRunner
     tenants: TenantCounter
     behavioural: bool
+    hosts: HostWatch | None = None
     name: StepName = "validate"
     changes: bool = True
 
@@ -52,6 +54,7 @@ class Validate:
         results = tuple(self._recount(recorder, catalog))
         blamed = {each.relation for each in recorder.run.failures.values() if each.because_of_orphans}
         findings = tuple(self._findings(catalog, results, blamed))
+        findings += self.hosts.findings(recorder, "after") if self.hosts else ()
         recorder.record(FindingsRecorded(step=self.name, findings=findings))
         against = sum(each.counts_against and each.severity != "optional" for each in findings)
         return Done(note=f"{len(findings)} checks, {against} against")
@@ -60,6 +63,7 @@ class Validate:
         """What is checked."""
         yield f"check that {len(self.contract.promised)} keys stand valid and enforced, with their whole definition"
         yield f"count orphans of {len(self.contract.promised)} relations"
+        yield from (f"look at host {each.name}" for each in (self.hosts.hosts if self.hosts else ()))
         yield "check types, workspace isolation" + (", and behaviour" if self.behavioural else "")
 
     def _recount(self, recorder: Recorder, catalog: Catalog) -> Iterator[Orphans]:

@@ -29,6 +29,7 @@ SECTIONS: Final[Mapping[str, type]] = {
     "[database]": inventory.Database,
     "[[host]]": inventory.Host,
     "[policy]": inventory.Policy,
+    "[policy.hosts]": inventory.HostLimits,
     "window = { … }": inventory.Window,
     "freeze = [{ … }]": inventory.Freeze,
     "[backup]": inventory.Backup,
@@ -48,11 +49,13 @@ MEANS: Final[Mapping[str, str]] = {
     "[[host]] name": "what findings call it",
     "[[host]] ssh": "`user@host` or `user@host:port`, checked against known_hosts",
     "[[host]] service": '`{ manager = "pm2" or "systemd", name = "…" }`',
-    "[[host]] health": "a URL that answers 200 when the service is well",
+    "[[host]] health": "a URL that answers with a status from 200 to 299 when the service is well",
     "[[host]] jump": "a host to go through",
     "[[host]] key_file": "the private key",
     "[[host]] agent": "whether keys of the SSH agent may be used",
     "[[host]] sudo": "where the password for sudo stands",
+    "[[host]] known_hosts": "the only host keys that are believed; by default ~/.ssh/known_hosts and the system's file",
+    "[[host]] disk": "more places to ask for room, beside /, /var, /tmp and the home",
     "[policy] lock_timeout_ms": "the lock budget in ms: the longest that a writer may be held up",
     "[policy] validate_workers": "validations side by side; auto adds one while the server has a core to spare",
     "[policy] approvals": "by others than the initiator",
@@ -69,6 +72,14 @@ MEANS: Final[Mapping[str, str]] = {
     "[policy] window": "when a deployment may begin",
     "[policy] freeze": "days without deployments",
     "[policy] orphans": "what to do about relations with orphans",
+    "[policy] hosts": "what a host must keep",
+    "[policy.hosts] at_once": "hosts side by side",
+    "[policy.hosts] answer_s": "how long connecting, and then a look, may take, in s",
+    "[policy.hosts] disk_free_percent": "room that every place must have, in %",
+    "[policy.hosts] disk_free_mb": "room that every place must have, in MB",
+    "[policy.hosts] load_per_core": "the load of the last minute, per core",
+    "[policy.hosts] clock_skew_s": "how far a host's clock may be from the database's, in s",
+    "[policy.hosts] health_ms": "the longest that the health URL may take, in ms",
     "window = { … } days": "on which it begins",
     "window = { … } from": "`HH:MM`",
     "window = { … } to": "`HH:MM`; earlier than `from` means the next day",
@@ -148,7 +159,7 @@ def _values(kind: Any) -> str:
         return " or ".join(dict.fromkeys(_values(each) for each in parts))
     if origin is tuple:
         return f"list of {_values(parts[0])}"
-    words = {str: "text", int: "number", bool: "true, false", date: "date"}
+    words = {str: "text", int: "number", float: "number", bool: "true, false", date: "date"}
     return words.get(kind, "table")
 
 

@@ -9,6 +9,15 @@ from orchestrator.core.identity import Identity
 from orchestrator.core.journal.audits import AuditRecorded
 from orchestrator.core.journal.documents import SchemaDescribed
 from orchestrator.core.journal.gates import AnswerHeard, EvidenceRecorded, GatesOverridden, TimesPredicted
+from orchestrator.core.journal.hosts import (
+    HostCommandDone,
+    HostCommandFailed,
+    HostCommandIntended,
+    HostSaid,
+    HostSettled,
+    HostsSeen,
+    HostUndoPassedOver,
+)
 from orchestrator.core.journal.messages import DeliveryGivenUp, MessageDelivered
 from orchestrator.core.journal.runs import (
     ConnectionRestored,
@@ -87,6 +96,13 @@ Event = (
     | RunFinished
     | SchemaDescribed
     | AuditRecorded
+    | HostsSeen
+    | HostCommandIntended
+    | HostSaid
+    | HostCommandDone
+    | HostCommandFailed
+    | HostSettled
+    | HostUndoPassedOver
 )
 
 
@@ -112,6 +128,13 @@ __all__ = [
     "FindingsRecorded",
     "GatesOverridden",
     "HoldAsked",
+    "HostCommandDone",
+    "HostCommandFailed",
+    "HostCommandIntended",
+    "HostSaid",
+    "HostSettled",
+    "HostUndoPassedOver",
+    "HostsSeen",
     "Identity",
     "KeyRestored",
     "LedgerOpened",

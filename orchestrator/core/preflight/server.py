@@ -97,10 +97,9 @@ def judge_encryption(subject: Subject, rows: tuple[Row, ...]) -> Judgement:
 
 def judge_policy(subject: Subject, _: tuple[Row, ...]) -> Judgement:
     """What the inventory asks for and this version does not do: never passed over in silence."""
-    environment, policy = subject.environment, subject.environment.policy
+    policy = subject.environment.policy
     asked = {
         "policy.monitor_rollback": policy.monitor_rollback,
-        "host": bool(environment.host),
     }
     return none_of([key for key, wanted in asked.items() if wanted], well="all of it", most=len(asked))
 
