@@ -604,7 +604,7 @@ def bench(
 
 @task(auto_shortflags=False, help={"only": "a pytest expression"})
 def test(c, only=None):
-    """Run the suite on servers that it starts itself, two workers at a time."""
+    """Run the suite on servers that it starts itself, three workers at a time."""
     _pytest(c, "not matrix", only)
 
 
@@ -616,4 +616,5 @@ def matrix(c, only=None):
 
 def _pytest(c, marked, only):
     chosen = f"-k {shlex.quote(only)}" if only else ""
-    c.run(f"{sys.executable} -m pytest -n 2 --dist worksteal -m {shlex.quote(marked)} {chosen}", in_stream=False)
+    # One more than the cores of a small machine: many tests wait for a server, a lock or a signal.
+    c.run(f"{sys.executable} -m pytest -n 3 --dist worksteal -m {shlex.quote(marked)} {chosen}", in_stream=False)
