@@ -484,9 +484,9 @@ def report(request, *, run=None, format="html"):
 )
 def monitor(request, *, for_=None, every=None, prometheus=None, run=None):
     """Watch a deployment: writes, errors, violations, locks, replicas, keys and hosts against the thresholds."""
-    from orchestrator.app import monitoring
+    from orchestrator.app import monitoring, watch_times
 
-    wanted = monitoring.times(for_=for_, every=every)
+    wanted = watch_times.times(for_=for_, every=every)
     return monitoring.monitor(request, run=run, wanted=wanted, prometheus=Path(prometheus) if prometheus else None)
 
 
