@@ -457,6 +457,20 @@ def report(request, *, run=None, format="html"):
     return reading.show_report(request, run=run, form=format)
 
 
+@command(
+    for_="how long, such as 72h; without it one sample is taken, as a timer wants it",
+    every="between two samples, such as 5m",
+    prometheus="write the latest sample to this file in Prometheus' text format",
+    run="the deployment to watch; by default the last one that stands",
+)
+def monitor(request, *, for_=None, every=None, prometheus=None, run=None):
+    """Watch a deployment: writes, errors, violations, locks, replicas, keys and hosts against the thresholds."""
+    from orchestrator.app import monitoring
+
+    wanted = monitoring.times(for_=for_, every=every)
+    return monitoring.monitor(request, run=run, wanted=wanted, prometheus=Path(prometheus) if prometheus else None)
+
+
 @command(out="the folder for the documents")
 def docs(request, *, out=None):
     """Record what the catalog has, and write the document set from the journals."""
@@ -596,7 +610,7 @@ def bench(
 
 @task(auto_shortflags=False, help={"only": "a pytest expression"})
 def test(c, only=None):
-    """Run the suite on servers that it starts itself, two workers at a time."""
+    """Run the suite on servers that it starts itself, three workers at a time."""
     _pytest(c, "not matrix", only)
 
 
@@ -608,4 +622,5 @@ def matrix(c, only=None):
 
 def _pytest(c, marked, only):
     chosen = f"-k {shlex.quote(only)}" if only else ""
-    c.run(f"{sys.executable} -m pytest -n 2 --dist worksteal -m {shlex.quote(marked)} {chosen}", in_stream=False)
+    # One more than the cores of a small machine: many tests wait for a server, a lock or a signal.
+    c.run(f"{sys.executable} -m pytest -n 3 --dist worksteal -m {shlex.quote(marked)} {chosen}", in_stream=False)

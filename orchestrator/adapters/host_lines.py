@@ -47,8 +47,6 @@ def _line_mistakes(host: Host) -> Iterator[tuple[str, str, str]]:
         found = ADDRESS.fullmatch(address) if address is not None else None
         if address is not None and (found is None or int(found[1] or 22) not in range(1, LARGEST_PORT + 1)):
             yield key, f"{address!r} is no address", 'write "user@host:port"; user and port may be left out'
-    if host.key_file is not None and host.agent:
-        yield "agent", "goes without key_file", "an agent holds its keys itself"
     if host.service is not None and not re.fullmatch(r"[\w@.:\\-]+", host.service.name):
         yield "service.name", f"{host.service.name!r} is no name of a service", ""
     if host.health is not None:

@@ -25,6 +25,7 @@ from orchestrator.core.performance import LoadCost, WriteCost
 from orchestrator.core.prediction import Comparison
 from orchestrator.core.summary import StepRow
 from orchestrator.core.verdict import Word
+from orchestrator.core.watch_series import WatchView
 
 Keys = list[Mapping[str, str | None]]
 
@@ -203,6 +204,7 @@ class ReportDocument:
     checklist: list[PhaseDocument]
     comparison: list[Comparison]
     audit: AuditRecorded | None
+    watch: WatchView | None
 
 
 def report_schema() -> dict[str, Any]:

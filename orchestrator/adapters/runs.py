@@ -213,6 +213,19 @@ class FileJournal:
         self.entries.append(entry)
         events.take(self.run, entry)
 
+    def take_up(self) -> None:
+        """Go on with a journal that an earlier process wrote; what it had only half written is cut off.
+
+        Raises Refused when the file is no journal.
+        """
+        path = self.folder.file(JOURNAL)
+        with path.open("rb+") as file:
+            text = file.read()
+            file.truncate(text.rfind(b"\n") + 1)
+        for entry in self.folder.entries():
+            self.entries.append(entry)
+            events.take(self.run, entry)
+
     def close(self, state: RunState, reason: str) -> RunFinished:
         """Append the last event, which seals the chain."""
         last = RunFinished(state=state, reason=reason, events=self.run.count, head=self.run.head)

@@ -89,6 +89,7 @@ def alert(message: Message, summary: Summary, *, link: str, button: Button | Non
         topic=message.topic,
         summary=summary,
         event=event,
+        reasons=lines_of(getattr(event, "reasons", ()), most=REASONS),
         alerts=lines_of((f"{name}: {rows}" for name, rows in getattr(event, "alerts", ())), most=REASONS),
         next_steps=lines_of(summary.next_steps, most=REASONS),
     )

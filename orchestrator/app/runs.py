@@ -10,6 +10,7 @@ from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.target import Target
 from orchestrator.app.answer import Answer
 from orchestrator.app.at_work import AtWork, at_work
+from orchestrator.app.baseline import record_baseline
 from orchestrator.app.beginning import begin, confirmed, refuse_open_run
 from orchestrator.app.deserted import clear_deserted
 from orchestrator.app.dispatching import dispatcher_of
@@ -67,11 +68,18 @@ def carry_out(
     """Conduct the steps, from the first or from where the journal says that the run stands; a copy is `dress`ed."""
     gates = gates_of(work.site)
     steps = _steps(work.site, journal, work.target, stack, gates)
+
+    def opened() -> None:
+        if not journal.ledger:
+            work.open_ledger(journal)
+            if dress is None:
+                record_baseline(work.site, journal)
+
     conductor = Conductor(
         steps=dress(steps) if dress else steps,
         recorder=journal,
         gatekeeper=gates,
-        opened=lambda: None if journal.ledger else work.open_ledger(journal),
+        opened=opened,
         walk_back=lambda: walk_own(work, journal),
         auto_rollback=work.site.environment.policy.auto_rollback,
         hearing=work.site.hearing(),

@@ -242,6 +242,7 @@ def report_document(summary: Summary, samples: Samples) -> Document:
         "evidence": evidence_document(summary.evidence) if summary.evidence else None,
         "head": summary.head,
         "audit": asdict(summary.audit) if summary.audit else None,
+        "watch": asdict(summary.watch) if summary.watch else None,
     }
 
 

@@ -16,6 +16,7 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.run import Run
 from orchestrator.core.timeline import Item, Option, PhaseName, Road, StepName
 from orchestrator.core.verdict import judge
+from orchestrator.core.watched import ENOUGH_S, ITEM
 
 BoxState = Literal["done", "confirmed", "open"]
 
@@ -125,7 +126,8 @@ def checklist(
         item = Item(title=f"Decide for {what}, and record why", days=(1, 1))
         return (CheckedPhase(name="decision", boxes=(Box(item=item, missing="invoke decide"),)),)
     known = sorted((run for run in runs if run.started and not run.started.dry_run), key=lambda run: run.id)
-    said = {item_key(each.item): each for each in sorted(confirmations, key=lambda each: each.at)}
+    said = {each.item: each for each in _watches(known)}
+    said |= {item_key(each.item): each for each in sorted(confirmations, key=lambda each: each.at)}
     return tuple(
         CheckedPhase(
             name=phase.name,
@@ -133,6 +135,15 @@ def checklist(
         )
         for phase in roads[decision.option].phases
     )
+
+
+def _watches(runs: Iterable[Run]) -> Iterator[Confirmation]:
+    """A watch that was long enough, without a gap and with a go at its end, confirms its item as a person would."""
+    for run in runs:
+        watched = run.watched
+        if watched.ended and watched.word == "go" and watched.watched_s >= ENOUGH_S and run.finished_at:
+            hours = f"{watched.watched_s / 3600:.0f} h watched"
+            yield Confirmation(item=ITEM, person="invoke monitor", at=run.finished_at, note=hours, run=run.id)
 
 
 def _box(

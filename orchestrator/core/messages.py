@@ -29,6 +29,8 @@ from orchestrator.core.journal import (
     StatementFailed,
     VerdictGiven,
     WalkedBack,
+    WatchEnded,
+    WatchJudged,
 )
 from orchestrator.core.journal.messages import Part
 from orchestrator.core.run import Run
@@ -48,6 +50,8 @@ Topic = Literal[
     "restored",
     "rewound",
     "finished",
+    "judged",
+    "watched",
     "audit",
 ]
 
@@ -161,6 +165,11 @@ def _told(event: Event) -> Iterator[tuple[Part, Topic]]:
     match event:
         case RunStarted():
             yield "run", "run"
+        case WatchJudged():
+            yield "line", "judged"
+            yield from ((("alert", "judged"),) if event.worse else ())
+        case WatchEnded():
+            yield "line", "watched"
         case AuditRecorded():
             yield from ((("alert", "audit"),) if event.alerts else ())
         case NotificationQueued(topic="blocked" | "orphans" | "rollback" as topic):

@@ -22,6 +22,7 @@ from orchestrator.core.plan import Statement
 from orchestrator.core.run import Run
 from orchestrator.core.timeline import StepName
 from orchestrator.core.transaction import Transaction
+from orchestrator.core.watch import HostSeen
 
 
 class Recorder(Protocol):
@@ -258,6 +259,13 @@ class Hearing(Protocol):
 
     def accepted(self, run: Run, gate: str, reasons: tuple[str, ...]) -> AnswerHeard | None:
         """Who accepted exactly this HOLD."""
+
+
+class HostWatcher(Protocol):
+    """Looks at the hosts of an environment, for a sample of the watch."""
+
+    def look(self) -> tuple[HostSeen, ...]:
+        """How each host answers, within seconds; one that does not is told as such, never an error."""
 
 
 class HostLooker(Protocol):

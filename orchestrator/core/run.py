@@ -52,6 +52,7 @@ from orchestrator.core.journal import (
 )
 from orchestrator.core.outcome import StepState
 from orchestrator.core.plan import Plan
+from orchestrator.core.watched import Watched
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,6 +112,7 @@ class Run:
     predicted: TimesPredicted | None = None
     overridden: list[GatesOverridden] = field(default_factory=list)
     given_up: list[DeliveryGivenUp] = field(default_factory=list)
+    watched: Watched = field(default_factory=Watched)
     hosts: HostWork = field(default_factory=HostWork)
     in_ledger: bool = False
     head: str = GENESIS
@@ -188,6 +190,7 @@ class Run:
                 self._see_proof(event)
                 self._see_trouble(event)
                 self._see_gates(event)
+                self.watched.see(event)
                 self.hosts.see(event)
 
     def _end_step(self, event: StepFinished) -> None:

@@ -26,6 +26,7 @@ from orchestrator.core.outcome import RunState, StepState
 from orchestrator.core.prediction import Comparison, compare
 from orchestrator.core.run import Run
 from orchestrator.core.verdict import Word
+from orchestrator.core.watch_series import WatchView, watch_view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,7 @@ class Summary:
     not_delivered: tuple[str, ...] = ()
     audit: AuditRecorded | None = None
     hosts: tuple[HostRow, ...] = ()
+    watch: WatchView | None = None
 
     @property
     def answers_told(self) -> tuple[str, ...]:
@@ -172,6 +174,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         not_delivered=tuple(dict.fromkeys(each.reason for each in run.given_up)),
         audit=run.audit,
         hosts=tuple(host_rows(run)),
+        watch=watch_view(run.watched),
     )
 
 

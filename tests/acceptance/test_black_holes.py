@@ -13,7 +13,7 @@ from orchestrator.core.outcome import EXIT_DONE
 from tests.acceptance.desk import Desk, keys, value
 from tests.acceptance.proxied import At, Site, until
 from tests.chaos.sections import with_port
-from tests.conftest import server_of
+from tests.conftest import MATRIX, server_of
 
 
 @pytest.fixture
@@ -79,6 +79,7 @@ def test_a_black_hole_in_the_middle_of_the_dump(desk: Desk, site: Site) -> None:
     assert desk.verified(answer.document["run"]) == (EXIT_DONE, "whole")
 
 
+@MATRIX
 @pytest.mark.usefixtures("impatient")
 def test_a_black_hole_while_reconnecting(desk: Desk, site: Site, at: At) -> None:
     """New connections are swallowed, too, for a while: each way to a new one ends by itself."""
@@ -94,6 +95,7 @@ def test_a_black_hole_while_reconnecting(desk: Desk, site: Site, at: At) -> None
     assert desk.verified(answer.document["run"]) == (EXIT_DONE, "whole")
 
 
+@MATRIX
 @pytest.mark.usefixtures("impatient")
 def test_a_black_hole_before_anything_began(desk: Desk, site: Site, at: At) -> None:
     """While the preflight reads there is no lease yet; it is noticed, and refused with nothing changed."""

@@ -17,6 +17,7 @@ from tests.acceptance.desk import Desk, execute, fingerprint, has_ledger, keys, 
 from tests.acceptance.losses import lose_undos
 from tests.acceptance.proxied import At, Site, until, with_tables
 from tests.chaos.sections import port_of, with_port
+from tests.conftest import MATRIX
 
 REFUSED_AFTER = 29
 REFUSE = """
@@ -133,6 +134,7 @@ def test_a_failover_that_loses_the_end_of_a_way_back(desk: Desk, staging: str, a
     assert desk.verified(answer.document["run"]) == (EXIT_DONE, "rewound")
 
 
+@MATRIX
 def test_another_database_at_the_same_address(
     desk: Desk, site: Site, at: At, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -188,6 +190,7 @@ def secret_of(cluster: Cluster) -> str:
     return str(psycopg.conninfo.conninfo_to_dict(cluster.url())["password"])
 
 
+@MATRIX
 def test_a_server_that_is_gone_before_anything_began(desk: Desk, site: Site, at: At) -> None:
     """Lost in preflight and not found again: refused, nothing on record there, and the next deployment works."""
     execute_policy(desk, site, "reconnect_within_s = 1")

@@ -66,6 +66,10 @@ def test_with_everything_in_place_it_is_go(ready: Shop) -> None:
     assert (answer.exit_code, answer.document["verdict"], only(answer)) == (0, "GO", set())
     assert len(keys(ready.prod)) == 2
     assert states(answer)["gates"] == "done"
+    # What writes were like before, for the watch; no row is written to find out where nobody allowed that.
+    (baseline,) = ready.desk.events(answer, "baseline_taken")
+    assert (baseline["sample"]["method"], baseline["sample"]["transactions"]["committed"] > 0) == ("none", True)
+    assert "pg_stat_statements is not installed" in baseline["sample"]["unknown"]["writes"]
 
 
 def test_a_second_deployment_has_nothing_to_prove(ready: Shop) -> None:

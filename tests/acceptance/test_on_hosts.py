@@ -195,6 +195,7 @@ def test_a_command_that_hangs_or_fails_stops_the_rest(desk: Desk, hosts: tuple[F
     assert "Fail on api-2: exit code 9" in answer.document["reason"]
 
 
+@MATRIX
 def test_a_command_that_is_always_given_is_taken_back_when_it_fails(
     desk: Desk, database: str, hosts: tuple[FarHost, FarHost]
 ) -> None:

@@ -80,7 +80,7 @@ class Project:
         return walking_back.rollback(self.request, run=None, yes=True, confirm=_nobody)
 
 
-IN_THE_SUITE = ("chinook", "hoppscotch", "omop")
+IN_THE_SUITE = ("chinook", "hoppscotch")
 """The one with a backup, one with quoted names, and the largest."""
 
 

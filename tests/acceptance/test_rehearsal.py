@@ -34,7 +34,7 @@ from tests.acceptance.desk import (
     value,
 )
 from tests.acceptance.test_interruption import started, when
-from tests.conftest import ClusterUrl
+from tests.conftest import MATRIX, ClusterUrl
 
 SCRATCH = "select datname from pg_database where datname like 'orchestrator\\_scratch\\_%'"
 BEFORE = STANDARD_STEPS[: STANDARD_STEPS.index("apply")]
@@ -241,6 +241,7 @@ def test_an_extension_that_the_scratch_server_lacks(desk: Desk, cluster_url: Clu
         servers.drop_database(scratch)
 
 
+@MATRIX
 def test_a_role_that_may_make_no_database(desk: Desk, owner: str) -> None:
     """Refused with what to do, exit 2; on an embedded server the same role rehearses."""
     desk.environment("staging", owner)

@@ -77,6 +77,7 @@ def test_a_rehearsal_measures_writes(desk: Desk, staging: str, runbook: str) -> 
     assert (box(desk, runbook)["run"] == answer.document["run"]) == go
 
 
+@MATRIX
 def test_left_out_is_told(desk: Desk, staging: str, runbook: str) -> None:
     """A finding that closes nothing, a reason in evidence and report; it ticks no box."""
     place = ("--env", "staging", "--runbook", runbook)
@@ -120,6 +121,7 @@ def costs(*each_ms: float) -> Iterator[Costs]:
         yield Costs(timings=(Timing(table="public.punchlists", operation="insert", ms=ms, rows=1),))
 
 
+@MATRIX
 def test_nothing_is_compared_after_a_walk_that_is_not_proved(
     desk: Desk, staging: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from threading import Thread
@@ -136,6 +138,7 @@ def test_a_service_that_makes_itself_a_daemon_stays(far: FarHost) -> None:
     assert end.reason == ""
     until((far.folder / "daemon.pid").exists)
     assert far.alive("daemon.pid")
+    os.kill(int((far.folder / "daemon.pid").read_text("utf-8")), signal.SIGKILL)
 
 
 def test_a_host_that_is_down_never_began(far: FarHost) -> None:

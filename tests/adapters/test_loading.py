@@ -16,7 +16,7 @@ from orchestrator.adapters.loading import apply_migrations, fill
 from orchestrator.core.catalog import TableName
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.outcome import OrchestratorError, Refused
-from tests.conftest import server_of
+from tests.conftest import MATRIX, server_of
 
 RUNBOOK = Path(__file__).parents[2] / "runbooks/master_tables"
 REAL_SCHEMAS = Path(__file__).parents[1] / "cases" / "real_schemas"
@@ -197,6 +197,7 @@ def test_at_most_one_configuration_is_active(seeded: psycopg.Connection[Any]) ->
     assert value(seeded, "select count(*) from config_versions where status = 'ACTIVE'") > 0
 
 
+@MATRIX
 def test_the_same_seed_gives_the_same_rows(database: str, master: str) -> None:
     """Two databases seeded alike are alike; another seed is not."""
     contract, prints = master_contract(), []

@@ -19,8 +19,10 @@ from orchestrator.core.journal import (
     StepFinished,
     StepStarted,
 )
+from orchestrator.core.journal.watch import SampleTaken, WatchBegan, WatchEnded, WatchJudged
 from orchestrator.core.progress import compare
 from orchestrator.core.run import Run, fold
+from orchestrator.core.watch import Sample, Write
 from tests.conftest import ROOT
 from tests.journals import began, finding
 
@@ -297,3 +299,21 @@ def test_planned_against_actual() -> None:
     assert (rows["Monitor"].late, rows["Monitor"].pace) == (None, "")
     assert rows["Decide for a road and record why"].pace == "on time"
     assert [each.box for each in compare(table, (), today=date(2026, 12, 21), is_business_day=working)] == [None] * 7
+
+
+@pytest.mark.parametrize(("hours", "slow", "state"), [(72, 0.0, "confirmed"), (71, 0.0, "open"), (72, 25.0, "open")])
+def test_a_watch_of_three_days_confirms_its_item(hours: int, slow: float, state: str) -> None:
+    """Not a shorter one, and not one that ended with another word than go."""
+    watch: list[Event] = [
+        replace(began("monitor"), definition=("relation a",)),
+        WatchBegan(of="r0", for_s=hours * 3600.0),
+    ]
+    for hour in range(hours + 1):
+        took = Write(table="public.orders", operation="insert", calls=3, ms=1.0 + (slow if hour > 30 else 0.0))
+        at = AT + timedelta(hours=hour)
+        watch.append(SampleTaken(sample=Sample(at=at, host="h", every_s=3600, method="probes", writes=(took,))))
+        if hour == 33 and slow:
+            watch.append(WatchJudged(word="roll back", was="go"))
+    watch += [WatchEnded(word="go", watched_s=hours * 3600.0, samples=hours + 1, gaps=0), RunFinished(state="done")]
+    found = ticked(fold("r9", ((event, AT + timedelta(days=4)) for event in watch)))["Monitor"]
+    assert (found.state, found.run) == (state, "r9" if state == "confirmed" else "")

@@ -56,6 +56,7 @@ from orchestrator.core.journal.steps import (
     StepStarted,
     VerdictGiven,
 )
+from orchestrator.core.journal.watch import BaselineTaken, SampleTaken, WatchBegan, WatchEnded, WatchJudged
 
 Event = (
     RunStarted
@@ -95,6 +96,11 @@ Event = (
     | DeliveryGivenUp
     | RunFinished
     | SchemaDescribed
+    | BaselineTaken
+    | WatchBegan
+    | SampleTaken
+    | WatchJudged
+    | WatchEnded
     | AuditRecorded
     | HostsSeen
     | HostCommandIntended
@@ -119,6 +125,7 @@ __all__ = [
     "AnswerHeard",
     "AuditRecorded",
     "BackupProved",
+    "BaselineTaken",
     "BlockerTerminated",
     "CatalogRecorded",
     "ConnectionRestored",
@@ -148,6 +155,7 @@ __all__ = [
     "RunFinished",
     "RunResumed",
     "RunStarted",
+    "SampleTaken",
     "SchemaDescribed",
     "StatementDone",
     "StatementFailed",
@@ -163,6 +171,9 @@ __all__ = [
     "VerdictGiven",
     "WalkBackBegan",
     "WalkedBack",
+    "WatchBegan",
+    "WatchEnded",
+    "WatchJudged",
     "WorkersChanged",
     "kind_of",
 ]

@@ -19,7 +19,7 @@ def join_clues(at: Place, found: Directory) -> Iterator[Clue]:
         return
     words = nouns(name)
     for cut in (spot for spot, word in enumerate(words) if word == "to"):
-        sides = {"A": "".join(words[:cut]), "B": "".join(words[cut + 1 :])}
+        sides = dict(zip(SIDES, ("".join(words[:cut]), "".join(words[cut + 1 :])), strict=True))
         if all(found.by_name.under(side, at.schema) for side in sides.values()):
             for target in found.by_name.under(sides[at.column.name], at.schema):
                 reason = f"the table joins the two in its name, and {at.column.name} stands for {target.name.name}"

@@ -1,0 +1,297 @@
+"""`invoke monitor`: the watch after a deployment, sample by sample, until its time is over or somebody stops it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from jinja2 import TemplateError
+
+from orchestrator.adapters import events, ledger
+from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.runs import RunFolder
+from orchestrator.adapters.watch_folder import open_watch, watching_alone
+from orchestrator.adapters.watch_metrics import write_metrics
+from orchestrator.adapters.watch_sampler import DatabaseSampler
+from orchestrator.app.answer import Answer
+from orchestrator.app.baseline import Clock, our_clock, sampler_of
+from orchestrator.app.beginning import begin
+from orchestrator.app.finishing import write_reports
+from orchestrator.app.opening import open_site
+from orchestrator.app.request import Request
+from orchestrator.app.site import Site
+from orchestrator.app.telling import telling
+from orchestrator.app.walking_back import rollback
+from orchestrator.app.work import find_work
+from orchestrator.core.answers import run_document
+from orchestrator.core.journal import SampleTaken, WatchBegan, WatchEnded, WatchJudged
+from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, OrchestratorError, Refused
+from orchestrator.core.run import Run
+from orchestrator.core.summary import summarize
+from orchestrator.core.watch import AWAY, Sample
+from orchestrator.core.watch_rules import RANK, Judgement, judge
+from orchestrator.core.watched import ENOUGH_S
+
+STEP: Final = "monitor"
+EVERY_S: Final = 300.0
+SHORTEST_S: Final = 1.0
+UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+Wait = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """How long the watch goes on and how often it looks, in s; without `for_s` one sample is taken and that is all."""
+
+    for_s: float | None
+    every_s: float
+
+
+def times(*, for_: str | None, every: str | None) -> Times:
+    """The times as they were typed: `72h`, `5m`, `30s`, `3d`. Raises Refused."""
+    every_s = EVERY_S if every is None else _seconds("--every", every)
+    return Times(for_s=None if for_ is None else _seconds("--for", for_), every_s=every_s)
+
+
+def _seconds(flag: str, text: str) -> float:
+    found = re.fullmatch(r"(\d+)([smhd])", text.strip())
+    seconds = int(found.group(1)) * UNITS[found.group(2)] if found else 0.0
+    if seconds < SHORTEST_S:
+        message = f"{flag} {text}: a number with s, m, h or d, at least 1s, such as 5m or 72h"
+        raise Refused(message)
+    return seconds
+
+
+def monitor(
+    request: Request,
+    *,
+    run: str | None,
+    wanted: Times,
+    prometheus: Path | None = None,
+    clock: Clock = our_clock,
+    wait: Wait | None = None,
+) -> Answer:
+    """Watch a deployment, by default the last that stands. Raises Refused where there is none, or another one watches.
+
+    Exit 0 while the thresholds say go, 1 when they say something else, 3 when it was stopped before its time.
+    """
+    with ExitStack() as stack:
+        site = open_site(request, stack, read_only=False)
+        stack.enter_context(site.interruption.installed())
+        known = open_watch(request.runs, site.environment.name, run)
+        if known is None:
+            of = _deployment(site, run)
+            stack.enter_context(watching_alone(site.run_folder))
+            journal = site.file_journal()
+        else:
+            folder, name = known
+            stack.enter_context(watching_alone(folder))
+            site = site.taking_up(_folded(folder))
+            journal = site.file_journal()
+            journal.file.take_up()
+            of = None
+            site.screen.line(f"run {name} is watched by {folder.run}: it goes on")
+        attach = stack.enter_context(telling(site))
+        attach(journal)
+        if of is not None:
+            _begin(site, journal, of, wanted)
+        watch = Watch(
+            site=site,
+            journal=journal,
+            sampler=sampler_of(site, clock, hosts=site.environment.host, probes=True),
+            wanted=wanted,
+            prometheus=prometheus,
+            clock=clock,
+            wait=wait or site.interruption.wait,
+        )
+        return watch.go_on()
+
+
+def _folded(folder: RunFolder) -> Run:
+    return events.fold_entries(folder.run, folder.entries())
+
+
+def _deployment(site: Site, run: str | None) -> Run:
+    """The run to watch: it stands in the ledger, and something of it is in effect. Raises Refused."""
+    name = site.environment.name
+    with site.server.session(STEP, read_only=True) as connection:
+        if ledger.version_of(connection) is None:
+            message = (
+                f"{name}: nothing was deployed there, so there is nothing to watch: {site.server.command('deploy')}"
+            )
+            raise Refused(message)
+        try:
+            return find_work(connection, run, name).run
+        except Refused as error:
+            message = f"nothing to watch: {error}"
+            raise Refused(message) from error
+
+
+def _begin(site: Site, journal: RunJournal, of: Run, wanted: Times) -> None:
+    with site.server.session(STEP, read_only=True) as connection:
+        begin(site, journal, connection, task="monitor", steps=())
+    taken = of.watched.baseline
+    before = taken.sample if taken else None
+    journal.record(WatchBegan(of=of.id, for_s=wanted.for_s or ENOUGH_S, before=before))
+    how = "its baseline was taken before the deployment" if before else "the first samples are its baseline"
+    site.screen.line(f"run {of.id} is watched by {site.run}: {how}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """A watch at work."""
+
+    site: Site
+    journal: RunJournal
+    sampler: DatabaseSampler
+    wanted: Times
+    prometheus: Path | None
+    clock: Clock
+    wait: Wait
+
+    def go_on(self) -> Answer:
+        """Take samples until the time is over, the deployment is gone, or somebody asks to stop."""
+        while True:
+            self._look()
+            ended = self._over()
+            if ended is not None:
+                return self._end(ended)
+            self._report()
+            if self.wanted.for_s is None:
+                return self._answer(EXIT_DONE if self.run.watched.word == "go" else EXIT_FAILED)
+            self.wait(self.wanted.every_s)
+            if self.site.interruption.reason:
+                command = f"{self.site.server.command('monitor')} --for {self.wanted.for_s:.0f}s"
+                self.site.screen.line(f"stopped: {self.site.interruption.reason}; go on with: {command}", status="held")
+                return self._answer(EXIT_HELD)
+
+    @property
+    def run(self) -> Run:
+        """The watch as a run."""
+        return self.journal.run
+
+    def _look(self) -> None:
+        """One sample, and what the thresholds make of it."""
+        watched = self.run.watched
+        try:
+            sample = self.sampler.take(watched.last, watched.log, every_s=self.wanted.every_s)
+        except OrchestratorError as error:
+            if self.site.interruption.reason:
+                return
+            sample = self._away(str(error))
+        self.journal.record(SampleTaken(sample=sample))
+        found = judge(watched.held_against, watched.readings, most_lag_s=self.site.environment.policy.max_replica_lag_s)
+        self._say(sample, found)
+        if found.word != watched.word:
+            self._judge(found)
+
+    def _away(self, why: str) -> Sample:
+        """A sample of a database that does not answer; its hosts may."""
+        hosts = self.sampler.hosts.look()
+        return Sample(
+            at=self.clock(),
+            host=self.sampler.host,
+            every_s=self.wanted.every_s,
+            method="none",
+            hosts=hosts,
+            unknown={AWAY: why},
+        )
+
+    def _say(self, sample: Sample, found: Judgement) -> None:
+        keys = f"{sample.keys.standing} keys stand" if sample.keys else "keys unknown"
+        wait = f"longest lock wait {sample.lock_wait_ms:.0f} ms"
+        said = f"{sample.at:%Y-%m-%d %H:%M} UTC: {keys}, writes by {sample.method}, {wait}"
+        self.site.screen.line(said, status=found.word)
+        for reason in found.reasons:
+            self.site.screen.line(f"  {reason}")
+        for subject, why in sample.unknown.items():
+            self.site.screen.line(f"  {subject} unknown: {why}")
+
+    def _judge(self, found: Judgement) -> None:
+        """The word is another one: it is on record and told once; the way back is walked where the policy says so."""
+        automatic = found.word == "roll back" and self.site.environment.policy.monitor_rollback
+        back = f"{self.site.server.command('rollback')} --run {self._of}"
+        self.journal.record(
+            WatchJudged(
+                word=found.word,
+                was=self.run.watched.word,
+                reasons=found.reasons,
+                command=back if found.word == "roll back" else "",
+                automatic=automatic,
+            )
+        )
+        if found.word == "roll back" and not automatic:
+            self.site.screen.line(f"  next: {back}")
+
+    @property
+    def _of(self) -> str:
+        began = self.run.watched.began
+        return began.of if began else ""
+
+    def _over(self) -> str | None:
+        """Why the watch has come to its end; None to go on."""
+        watched = self.run.watched
+        if watched.words and watched.words[-1][1].automatic:
+            request = replace(self.site.request, json=True)
+            answer = rollback(request, run=self._of, yes=True, confirm=lambda _: False)
+            return f"walked back by run {answer.document['run']}, which ended {answer.document['state']}"
+        if watched.last and watched.last.keys and watched.last.keys.broken and self._walked_back():
+            return f"run {self._of} was walked back"
+        first, last = watched.readings[:1], watched.last
+        lasts = watched.began.for_s if watched.began else ENOUGH_S
+        if first and last and (last.at - first[0].at).total_seconds() >= lasts:
+            return "its time is over"
+        return None
+
+    def _walked_back(self) -> bool:
+        try:
+            with self.site.server.session(STEP, read_only=True) as connection:
+                find_work(connection, self._of, self.site.environment.name)
+        except Refused:
+            return True
+        except OrchestratorError:
+            return False
+        return False
+
+    def _end(self, reason: str) -> Answer:
+        watched = self.run.watched
+        self.journal.record(
+            WatchEnded(
+                word=watched.worst,
+                watched_s=watched.watched_s,
+                samples=len(watched.readings),
+                gaps=len(watched.gaps),
+                reason=reason,
+            )
+        )
+        self.journal.close("done", "")
+        self._report()
+        told = f"the watch of run {self._of} is over: {reason}; at its worst: {watched.worst}"
+        self.site.screen.line(told, status=watched.word)
+        return self._answer(EXIT_DONE if watched.word == "go" else EXIT_FAILED)
+
+    def _report(self) -> None:
+        """The pages of now, and the metrics; what cannot be written stops no watch."""
+        try:
+            write_reports(self.site.run_folder, summarize(self.run))
+            if self.prometheus:
+                write_metrics(self.prometheus, self.run)
+        except (OSError, OrchestratorError, TemplateError) as error:
+            self.site.screen.line(f"not written: {error}", status="FAIL")
+
+    def _answer(self, code: int) -> Answer:
+        watched = self.run.watched
+        document = run_document(summarize(self.run), report=None, samples={})
+        document |= {
+            "watches": self._of,
+            "word": watched.word,
+            "worst": watched.worst,
+            "rank": RANK[watched.word],
+            "samples": len(watched.readings),
+        }
+        return Answer(document=document, exit_code=code)
