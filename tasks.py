@@ -122,13 +122,13 @@ def _fail(message: str, code: int, *, json: bool) -> None:
     raise Exit(code=code)
 
 
-def _count(text: str) -> int:
+def _count(text: str, option: str = "--rows") -> int:
     """A number of rows; Invoke's own conversion would end in a traceback. Raises Refused."""
     from orchestrator.core.outcome import Refused
 
     digits = str(text).replace("_", "")
     if not digits.isdecimal() or int(digits) < 1:
-        message = f"--rows {text}: must be a whole number of rows, at least 1"
+        message = f"{option} {text}: must be a whole number of rows, at least 1"
         raise Refused(message)
     return int(digits)
 
@@ -219,6 +219,25 @@ def rehearse(request, *, like=None, no_performance=False, only=None, yes=False):
 
     load = None if no_performance else writes_on_copy.Load()
     return rehearsing.rehearse(request, like=like, yes=yes, confirm=_typed, load=load)
+
+
+@command(
+    relation="TABLE.COLUMN, or the constraint's name",
+    how="set-null, delete, reassign or quarantine",
+    to="for reassign: the key of the row that the orphans are given to",
+    apply="do it; without this it is only shown",
+    batch="rows of a batch at most; by default as many as the lock budget has room for",
+    undo="put back what a remediation did; by default the last one",
+    run="for --undo: the remediation to put back",
+    yes=CONFIRMED,
+)
+def remediate(request, *, relation=None, how=None, to=None, apply=False, batch=None, undo=False, run=None, yes=False):
+    """Do something about a relation's orphans, in batches, or put it back; shows only, unless --apply."""
+    from orchestrator.app import remediating
+
+    most = None if batch is None else _count(batch, "--batch")
+    wish = remediating.Wish(relation=relation, how=how, to=to, batch=most, undo=undo, run=run)
+    return remediating.remediate(request, wish, apply=apply, yes=yes, confirm=_typed)
 
 
 @command(run="the run to walk back", yes=CONFIRMED)

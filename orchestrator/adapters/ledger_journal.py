@@ -33,6 +33,7 @@ TRIES = 5
 
 LEASE_TAKEN = "OR001"
 RUN_CLOSED = "OR002"
+ROWS = frozenset({"rows_remediated", "rows_put_back"})
 """What orchestrator.append raises: another run's lease, a closed run."""
 
 
@@ -159,7 +160,7 @@ class LedgerJournal:
         values = {"run": self.run.id, "kind": kind, "data": data, "token": self.token}
         if short:
             values |= {"tables": list(tables), "waited": round(waited_ms, 3), "database": self.database}
-        query = statement("append_short" if short else "append_long")
+        query = statement("append_rows" if kind in ROWS else "append_short" if short else "append_long")
         return psycopg.ClientCursor(connection).mogrify(query, values).encode()
 
     def publish(self, entry: Entry) -> tuple[Entry, ...]:

@@ -63,15 +63,20 @@ SELECT {shown} FROM lost CROSS JOIN LATERAL (
 def orphan_condition(relation: Relation, catalog: Catalog) -> sql.Composed:
     """FROM and WHERE that pick the orphans, as the key itself would judge them.
 
-    MATCH SIMPLE lets a row pass when any column is NULL; MATCH FULL only when all are. A key does not see tables that
-    inherit, so ONLY, but does see partitions.
+    A key does not see tables that inherit, so ONLY, but does see partitions.
+    """
+    return sql.SQL("{} AS child WHERE {}").format(source(relation.table, catalog), refers_to_nothing(relation, catalog))
+
+
+def refers_to_nothing(relation: Relation, catalog: Catalog) -> sql.Composed:
+    """The condition that a row `child` refers to nothing.
+
+    MATCH SIMPLE lets a row pass when any column is NULL; MATCH FULL only when all are.
     """
     some, whole, lonely = _parts(relation, catalog)
     if _full(relation):
-        where = sql.SQL("({}) AND (NOT ({}) OR {})").format(some, whole, lonely)
-    else:
-        where = sql.SQL("{} AND {}").format(whole, lonely)
-    return sql.SQL("{} AS child WHERE {}").format(source(relation.table, catalog), where)
+        return sql.SQL("({}) AND (NOT ({}) OR {})").format(some, whole, lonely)
+    return sql.SQL("{} AND {}").format(whole, lonely)
 
 
 def counted(relation: Relation, catalog: Catalog) -> sql.Composed:
@@ -159,8 +164,10 @@ def _shown_columns(relation: Relation, table: Table) -> tuple[str, ...]:
     return (*keys, *(column for column in relation.columns if column not in keys))
 
 
-def equalities(relation: Relation, catalog: Catalog) -> Iterator[sql.Composable]:
-    """The key's comparisons, column by column."""
+def equalities(
+    relation: Relation, catalog: Catalog, *, referencing: str = "child", referenced: str = "parent"
+) -> Iterator[sql.Composable]:
+    """The key's comparisons, column by column, between rows under these names."""
     table, parent = catalog.tables[relation.table], catalog.tables[relation.referenced]
     for mine, theirs in zip(relation.columns, relation.referenced_columns, strict=True):
         child, key = table.column(mine), parent.column(theirs)
@@ -168,7 +175,9 @@ def equalities(relation: Relation, catalog: Catalog) -> Iterator[sql.Composable]
         collate: sql.Composable = sql.SQL("")
         if child and key and child.collation and key.collation and child.collation != key.collation:
             collate = sql.SQL(" COLLATE {}").format(sql.Identifier(*key.collation.split(".", 1)))
-        yield sql.SQL("parent.{} = {}{}").format(sql.Identifier(theirs), child_column(mine), collate)
+        yield sql.SQL("{} = {}{}").format(
+            sql.Identifier(referenced, theirs), sql.Identifier(referencing, mine), collate
+        )
 
 
 def source(name: Any, catalog: Catalog) -> sql.Composed:

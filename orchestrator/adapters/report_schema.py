@@ -23,6 +23,7 @@ from orchestrator.core.journal import AnswerHeard, AuditRecorded, BackupProved, 
 from orchestrator.core.outcome import RunState, StepState
 from orchestrator.core.performance import LoadCost, WriteCost
 from orchestrator.core.prediction import Comparison
+from orchestrator.core.remediated import RemediationView
 from orchestrator.core.summary import StepRow
 from orchestrator.core.verdict import Word
 from orchestrator.core.watch_series import WatchView
@@ -205,6 +206,7 @@ class ReportDocument:
     comparison: list[Comparison]
     audit: AuditRecorded | None
     watch: WatchView | None
+    remediation: RemediationView | None
 
 
 def report_schema() -> dict[str, Any]:

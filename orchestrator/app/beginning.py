@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from orchestrator import __version__
 from orchestrator.adapters import ledger
@@ -55,6 +55,7 @@ def begin(
     rolls_back: str | None = None,
     until: str | None = None,
     like: str | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> None:
     """The first event: who, what, where, with which options."""
     user, target = os_user(), identify(connection)
@@ -74,7 +75,7 @@ def begin(
             dry_run=site.request.dry_run,
             rolls_back=rolls_back,
             lock_budget_ms=site.environment.policy.lock_timeout_ms,
-            options=_options(site.request, until) | ({"like": like} if like else {}),
+            options=_options(site.request, until) | ({"like": like} if like else {}) | dict(options or {}),
             definition=site.definition(),
             person=person,
             decision=site.folder.decision,

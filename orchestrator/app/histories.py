@@ -8,7 +8,7 @@ from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.history_table import QuotedHistory, TableState, read_state
 from orchestrator.adapters.postgres import Connection, Server, plainly
 from orchestrator.adapters.runbooks import RunbookFolder
-from orchestrator.core.checks import Check, Row
+from orchestrator.core.checks import Check, Row, Subject
 from orchestrator.core.contract import Relation, index_name
 from orchestrator.core.history import History, with_history
 from orchestrator.core.migration import changes_of_plan, plain_index
@@ -21,12 +21,15 @@ def checks_of(folder: RunbookFolder) -> tuple[Check, ...]:
     if folder.history is None:
         return ()
 
-    def others(plan: Plan) -> Iterator[str]:
-        for change in changes_of_plan(plan, QuotedDdl()):
+    def others(subject: Subject) -> Iterator[str]:
+        for change in changes_of_plan(subject.plan, QuotedDdl()):
             yield from change.up
+        # Only what stands: an index that neither stands nor is built would be missing behind a recorded migration.
         for each in folder.contract.promised:
             name = index_name(each.table.name, each.columns)
-            yield plain_index(QuotedDdl().index(each.table, name, each.columns))
+            table = subject.catalog.tables.get(each.table)
+            if table and any(index.name == name and index.plain_over(each.columns) for index in table.indexes):
+                yield plain_index(QuotedDdl().index(each.table, name, each.columns))
 
     return history_checks(folder.history, folder.contract, writes=_writes, others=others)
 

@@ -19,6 +19,7 @@ from orchestrator.app.beginning import confirmed
 from orchestrator.app.host_work import hosts_said
 from orchestrator.app.live import follow
 from orchestrator.app.opening import open_site
+from orchestrator.app.remediating import go_on as go_on_remediating
 from orchestrator.app.request import Request
 from orchestrator.app.runs import carry_out
 from orchestrator.app.site import Site
@@ -170,6 +171,8 @@ def _go_on(work: AtWork, journal: RunJournal, stack: ExitStack) -> Answer:
     if started is None:
         message = f"run {work.site.run} has no beginning in the ledger: close it with --abandon"
         raise Refused(message)
+    if started.task == "remediate":
+        return go_on_remediating(work, journal)
     if started.rolls_back is not None:
         found = work_of(work.connection, started.rolls_back)
         if not found.run.closed:

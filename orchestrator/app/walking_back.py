@@ -16,6 +16,7 @@ from orchestrator.app.finishing import finish
 from orchestrator.app.host_work import hosts_back
 from orchestrator.app.live import follow
 from orchestrator.app.opening import open_site
+from orchestrator.app.remediating import is_remediation, put_back, run_to_put_back
 from orchestrator.app.request import Request
 from orchestrator.app.telling import telling
 from orchestrator.app.work import Work, find_work
@@ -57,6 +58,9 @@ def rollback(request: Request, *, run: str | None, yes: bool, confirm: Callable[
         confirmed(site, yes=yes, confirm=confirm)
         with telling(site) as attach, at_work(site, attach) as work:
             clear_deserted(work)
+            if run is not None and is_remediation(work.connection, run):
+                refuse_open_run(site, work.connection, but=run)
+                return put_back(work, run_to_put_back(work.connection, run, site.environment.name))
             found = find_work(work.connection, run, site.environment.name)
             refuse_open_run(site, work.connection, but=found.run.id)
             return walk_back(work, found, live=True)[1]

@@ -243,6 +243,7 @@ def report_document(summary: Summary, samples: Samples) -> Document:
         "head": summary.head,
         "audit": asdict(summary.audit) if summary.audit else None,
         "watch": asdict(summary.watch) if summary.watch else None,
+        "remediation": asdict(summary.remediation) if summary.remediation else None,
     }
 
 

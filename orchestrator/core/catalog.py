@@ -101,6 +101,11 @@ class Index:
         able = self.valid and not self.partial and self.method in {"btree", "hash"}
         return able and set(leading) == set(columns) and len(leading) == len(columns)
 
+    def plain_over(self, columns: tuple[str, ...]) -> bool:
+        """Whether CREATE INDEX over these columns, without further words, made it and came to its end."""
+        plain = self.valid and self.method == "btree" and not self.unique and not self.partial
+        return plain and self.columns == columns
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignKey:

@@ -81,8 +81,10 @@ class _Known:
         told: set[str] = set()
         for model, field, other in self._relation_fields():
             opposite = None if field.owning else self._opposite(model, field, other)
-            if opposite is None or {field.arity, opposite.arity} != {"list"} or opposite.owning:
+            if opposite is None or opposite.owning:
                 continue
+            if {field.arity, opposite.arity} != {"list"}:
+                raise self._unowned(model, field, other)
             name = relation_name(model, field, other)
             if name not in told and "view" not in {model.kind, other.kind}:
                 told.add(name)
@@ -139,8 +141,12 @@ class _Known:
         for each in other.fields:
             if each.type_name == model.name and each is not field and relation_name(other, each, model) == name:
                 return each
+        raise self._unowned(model, field, other)
+
+    @staticmethod
+    def _unowned(model: Model, field: Field, other: Model) -> BadDocument:
         problem = f"{model.name}.{field.name}: no field of {other.name} points back, so that nothing owns the relation"
-        raise field.place.bad(problem, "@relation(fields: […], references: […]) on one side")
+        return field.place.bad(problem, "@relation(fields: […], references: […]) on one side")
 
     def _table(self, model: Model) -> TableName:
         # Prisma writes names of any length; the server keeps 63 bytes of them.

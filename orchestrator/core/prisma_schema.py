@@ -44,9 +44,9 @@ class Attribute:
         return found if isinstance(found, str) else None
 
     def words(self, *names: str) -> tuple[str, ...]:
-        """An argument that is a list, or nothing."""
-        found = self.get(*names)
-        return tuple(each for each in found if isinstance(each, str)) if isinstance(found, tuple) else ()
+        """An argument that is a list; Prisma takes one word for a list of it."""
+        found = self.get(*names) or ()
+        return tuple(each for each in ((found,) if isinstance(found, str) else found) if isinstance(each, str))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from orchestrator.core.journal import (
     OrphansCounted,
     PerformanceMeasured,
     PlanRecorded,
+    RemediationPlanned,
     RunFinished,
     RunResumed,
     RunStarted,
@@ -52,6 +53,7 @@ from orchestrator.core.journal import (
 )
 from orchestrator.core.outcome import StepState
 from orchestrator.core.plan import Plan
+from orchestrator.core.remediated import Remediated, RemediationEvent
 from orchestrator.core.watched import Watched
 
 
@@ -112,6 +114,7 @@ class Run:
     predicted: TimesPredicted | None = None
     overridden: list[GatesOverridden] = field(default_factory=list)
     given_up: list[DeliveryGivenUp] = field(default_factory=list)
+    remediated: Remediated | None = None
     watched: Watched = field(default_factory=Watched)
     hosts: HostWork = field(default_factory=HostWork)
     in_ledger: bool = False
@@ -121,7 +124,8 @@ class Run:
     @property
     def changed(self) -> bool:
         """Whether this run changed the target, or did anything on a host."""
-        return bool(self.done or self.undone or self.intended) or self.hosts.touched
+        rows = self.remediated.rows if self.remediated else 0
+        return bool(self.done or self.undone or self.intended or rows) or self.hosts.touched
 
     @property
     def applying(self) -> bool:
@@ -190,6 +194,7 @@ class Run:
                 self._see_proof(event)
                 self._see_trouble(event)
                 self._see_gates(event)
+                self._see_rows(event)
                 self.watched.see(event)
                 self.hosts.see(event)
 
@@ -277,6 +282,12 @@ class Run:
                 self.evidence = event.evidence
             case _:
                 return
+
+    def _see_rows(self, event: Event) -> None:
+        if isinstance(event, RemediationPlanned) and self.remediated is None:
+            self.remediated = Remediated(planned=event)
+        elif isinstance(event, RemediationEvent) and self.remediated is not None:
+            self.remediated.see(event)
 
 
 def fold(run: str, events: Iterable[tuple[Event, datetime]]) -> Run:

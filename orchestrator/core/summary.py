@@ -24,6 +24,7 @@ from orchestrator.core.journal import (
 )
 from orchestrator.core.outcome import RunState, StepState
 from orchestrator.core.prediction import Comparison, compare
+from orchestrator.core.remediated import RemediationView, view_of
 from orchestrator.core.run import Run
 from orchestrator.core.verdict import Word
 from orchestrator.core.watch_series import WatchView, watch_view
@@ -98,6 +99,7 @@ class Summary:
     audit: AuditRecorded | None = None
     hosts: tuple[HostRow, ...] = ()
     watch: WatchView | None = None
+    remediation: RemediationView | None = None
 
     @property
     def answers_told(self) -> tuple[str, ...]:
@@ -175,6 +177,7 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
         audit=run.audit,
         hosts=tuple(host_rows(run)),
         watch=watch_view(run.watched),
+        remediation=view_of(run.remediated) if run.remediated else None,
     )
 
 

@@ -9,7 +9,17 @@ from typing import Literal
 from orchestrator.core.host_commands import HostCommand
 
 StepName = Literal[
-    "preflight", "plan", "audit", "gates", "approval", "backup", "apply", "hosts", "validate", "performance"
+    "preflight",
+    "plan",
+    "audit",
+    "gates",
+    "approval",
+    "backup",
+    "apply",
+    "hosts",
+    "validate",
+    "performance",
+    "remediate",
 ]
 PhaseName = Literal["decision", "implementation", "validation", "production"]
 Option = Literal["A", "B"]
@@ -25,6 +35,7 @@ STEP_VERSIONS: Mapping[StepName, int] = {
     "hosts": 1,
     "validate": 1,
     "performance": 1,
+    "remediate": 1,
 }
 """Goes up when a step comes to mean something else: a run that began with the older one is not taken up."""
 

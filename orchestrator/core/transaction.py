@@ -13,7 +13,9 @@ from orchestrator.core.locks import Lock
 from orchestrator.core.plan import OF_AUDITS, VALIDATE_LOCK_TIMEOUT_MS, Statement
 from orchestrator.core.run import Run
 
-Kind = Literal["add", "validate", "adopt", "index", "history", "install", "remove", "drop", "restore", "drop index"]
+Kind = Literal[
+    "add", "validate", "adopt", "index", "history", "install", "remove", "drop", "restore", "drop index", "rows"
+]
 CONCURRENT: frozenset[Kind] = frozenset({"index", "drop index"})
 """What PostgreSQL refuses to do inside of a transaction."""
 

@@ -235,6 +235,20 @@ def test_a_migration_that_does_something_else(shop: Shop) -> None:
     shop.refused("content", "CREATE TABLE more (id int)")
 
 
+def test_an_index_that_nobody_builds_is_not_recorded(shop: Shop) -> None:
+    """The migration has it: it is applied where the run builds the index, or where that stands."""
+    wanted = 'CREATE INDEX "ix_orders_country_code" ON "public"."orders" ("country", "code")'
+    with (shop.migrations / KEYS / "migration.sql").open("a", encoding="utf-8") as script:
+        script.write(f"{wanted};\n")
+    shop.refused("content", wanted)
+    shop.desk.environment("staging", shop.url, policy="create_missing_indexes = true")
+    assert finding(shop.preflight(), "history.content")["status"] == "pass"
+    shop.desk.environment("staging", shop.url)
+    execute(shop.url, wanted)
+    assert shop.deploy().exit_code == 0
+    assert value(shop.url, STANDING) == 1
+
+
 def test_keys_that_no_migration_adds(shop: Shop) -> None:
     """They would be missing in a database that the tool builds: somebody has to accept that."""
     path = shop.migrations / KEYS / "migration.sql"

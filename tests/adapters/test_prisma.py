@@ -116,6 +116,21 @@ def test_arguments_may_run_over_several_lines() -> None:
     assert len(relations_of(parse_prisma(HEAD + text, file="s"), default_schema="public")[0]) == 1
 
 
+def test_one_field_may_stand_without_brackets() -> None:
+    """Prisma takes a word for a list of it, in relations and in identities."""
+    text = (
+        'model A {\n id Int\n b B[]\n more B[] @relation(name: "more")\n @@id(id)\n}\n'
+        "model B {\n id Int @id\n a A? @relation(fields: aId, references: id)\n aId Int?\n"
+        ' many A[] @relation("more")\n}'
+    )
+    found, _ = relations_of(parse_prisma(HEAD + text, file="s"), default_schema="public")
+    assert [(each.table.name, each.columns) for each in found] == [
+        ("B", ("aId",)),
+        ("_more", ("A",)),
+        ("_more", ("B",)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
@@ -131,6 +146,7 @@ def test_arguments_may_run_over_several_lines() -> None:
         ("model A {\n id Int @id\n b A? @relation(fields: [id], references: [])\n}", 6, "0 references for 1 fields"),
         ("model A {\n id Int @id\n b A? @relation(fields: [id], references: [id], onDelete: No)\n}", 6, "known: Casc"),
         ("model A {\n id Int @id\n b B[]\n}\nmodel B {\n id Int @id\n}", 6, "no field of B points back"),
+        ("model A {\n id Int @id\n b B[]\n}\nmodel B {\n id Int @id\n a A\n}", 6, "nothing owns the relation"),
         ("model A {\n x Int\n b B[]\n}\nmodel B {\n id Int @id\n a A[]\n}", 6, "with one @id, and A has none"),
         ("model A {\n}\nmodel A {\n}", 6, "A is defined before, at line 4"),
     ],

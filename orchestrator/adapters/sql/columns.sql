@@ -18,5 +18,5 @@ left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 left join pg_collation co on co.oid = a.attcollation
 left join pg_namespace cn on cn.oid = co.collnamespace
 where a.attnum > 0 and not a.attisdropped
-  and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator')
+  and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator', 'orchestrator_quarantine')
   and n.nspname not like 'pg\_toast%' and n.nspname not like 'pg\_temp%'

@@ -5,4 +5,4 @@ from pg_constraint k
 join pg_class t on t.oid = k.conrelid
 join pg_namespace n on n.oid = t.relnamespace
 where k.contype in ('c', 'p', 'u', 'x', 't', 'n')
-  and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator')
+  and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator', 'orchestrator_quarantine')

@@ -16,4 +16,4 @@ cross join lateral (
 join pg_class t on t.oid = k.conrelid
 join pg_namespace n on n.oid = t.relnamespace
 where not exists (select from pg_constraint p where p.oid = k.conparentid and p.conrelid = k.conrelid)
-  and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator')
+  and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator', 'orchestrator_quarantine')

@@ -8,5 +8,5 @@ join pg_class c on c.oid = i.indexrelid
 join pg_am am on am.oid = c.relam
 join pg_class t on t.oid = i.indrelid and t.relkind in ('r', 'p', 'm')
 join pg_namespace n on n.oid = t.relnamespace
-where n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator')
+where n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator', 'orchestrator_quarantine')
   and n.nspname not like 'pg\_toast%' and n.nspname not like 'pg\_temp%'

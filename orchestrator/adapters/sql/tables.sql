@@ -8,6 +8,6 @@ select c.oid, n.nspname as schema, c.relname as name, c.relkind::text as kind, c
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'f', 'v', 'm')
-  and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator')
+  and n.nspname not in ('pg_catalog', 'information_schema', 'orchestrator', 'orchestrator_quarantine')
   and n.nspname not like 'pg\_toast%' and n.nspname not like 'pg\_temp%'
 order by n.nspname, c.relname

@@ -19,6 +19,15 @@ from orchestrator.core.journal.hosts import (
     HostUndoPassedOver,
 )
 from orchestrator.core.journal.messages import DeliveryGivenUp, MessageDelivered
+from orchestrator.core.journal.remediation import (
+    KeptTableDropped,
+    KeptTableMade,
+    RemediationCounted,
+    RemediationPlanned,
+    RowRefused,
+    RowsPutBack,
+    RowsRemediated,
+)
 from orchestrator.core.journal.runs import (
     ConnectionRestored,
     HoldAsked,
@@ -96,6 +105,13 @@ Event = (
     | DeliveryGivenUp
     | RunFinished
     | SchemaDescribed
+    | RemediationPlanned
+    | KeptTableMade
+    | RowsRemediated
+    | RowsPutBack
+    | RowRefused
+    | KeptTableDropped
+    | RemediationCounted
     | BaselineTaken
     | WatchBegan
     | SampleTaken
@@ -143,6 +159,8 @@ __all__ = [
     "HostUndoPassedOver",
     "HostsSeen",
     "Identity",
+    "KeptTableDropped",
+    "KeptTableMade",
     "KeyRestored",
     "LedgerOpened",
     "LedgerRewound",
@@ -152,6 +170,11 @@ __all__ = [
     "OrphansCounted",
     "PerformanceMeasured",
     "PlanRecorded",
+    "RemediationCounted",
+    "RemediationPlanned",
+    "RowRefused",
+    "RowsPutBack",
+    "RowsRemediated",
     "RunFinished",
     "RunResumed",
     "RunStarted",

@@ -10,7 +10,9 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.identity import Identity
 from orchestrator.core.outcome import RunState
 
-Task = Literal["deploy", "rollback", "preflight", "audit", "backup", "validate", "rehearse", "docs", "monitor"]
+Task = Literal[
+    "deploy", "rollback", "preflight", "audit", "backup", "validate", "rehearse", "docs", "monitor", "remediate"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

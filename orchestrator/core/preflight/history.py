@@ -8,7 +8,6 @@ from orchestrator.core import history as judged
 from orchestrator.core.checks import Check, Judgement, Row, Severity, Subject, failed, none_of, passed, unknown
 from orchestrator.core.contract import Contract
 from orchestrator.core.history import Applied, History
-from orchestrator.core.plan import Plan
 
 PROBE = "history"
 TRIED = "it was run on a copy, and added these keys only"
@@ -16,11 +15,12 @@ Lines = Callable[[tuple[Applied, ...]], Sequence[str]]
 
 
 def history_checks(
-    history: History, whole: Contract, *, writes: judged.Writes, others: Callable[[Plan], Iterable[str]]
+    history: History, whole: Contract, *, writes: judged.Writes, others: Callable[[Subject], Iterable[str]]
 ) -> tuple[Check, ...]:
     """All of them for one history; `whole` is the runbook's contract, `writes` the SQL of a relation's key.
 
-    `others` has what else a migration may do for a plan: drop a key that stands NOT VALID, build an index.
+    `others` has what else a migration may do: drop a key that stands NOT VALID, build an index that is planned or
+    stands.
     """
 
     def check(name: str, title: str, lines: Lines, well: str, remedy: str, severity: Severity = "critical") -> Check:
@@ -110,7 +110,7 @@ def _judge_table(_: Subject, rows: tuple[Row, ...]) -> Judgement:
 
 
 def _content(
-    history: History, whole: Contract, writes: judged.Writes, others: Callable[[Plan], Iterable[str]]
+    history: History, whole: Contract, writes: judged.Writes, others: Callable[[Subject], Iterable[str]]
 ) -> Check:
     """A migration that creates a table must not be recorded by a run that adds keys only."""
     readable = history.migration.statements is not None
@@ -122,7 +122,7 @@ def _content(
             return passed(TRIED)
         if not readable:
             return unknown("it is more than SQL, and is not run to find out")
-        promised = (*map(writes, whole.promised), *others(subject.plan))
+        promised = (*map(writes, whole.promised), *others(subject))
         return none_of(tuple(judged.foreign(history, promised)), well="only keys of the contract")
 
     return _check(
@@ -130,7 +130,8 @@ def _content(
         f"Does {history.migration.name} do nothing but what this contract says?",
         judge,
         "only keys of the contract, with their definitions",
-        "make contract and migration agree: invoke generate writes one that does",
+        "make contract and migration agree: invoke generate writes one that does;"
+        " policy.create_missing_indexes builds its indexes",
         "critical" if readable else "optional",
     )
 

@@ -1,0 +1,122 @@
+"""Reads what a remediation is about, and hands on the SQL that changes it: nothing is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from orchestrator.adapters.orphans import OrphanQueries
+from orchestrator.adapters.postgres import Server, plainly
+from orchestrator.adapters.remediation_sql import RemediationSql
+from orchestrator.core.catalog import Catalog
+from orchestrator.core.outcome import HeldBack, OrchestratorError, Refused
+from orchestrator.core.ports import Orphans
+from orchestrator.core.remediation import SCHEMA, Remedy
+
+PAGE = 10_000
+"""How many keys are looked up at once: finding orphans reads the whole table, doing something about them does not."""
+
+STEP = "remediate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemediationRows:
+    """The rows of one remedy on one server, read without locks; `run` marks what is kept."""
+
+    server: Server
+    remedy: Remedy
+    catalog: Catalog
+    run: str
+    page_rows: int = PAGE
+
+    @property
+    def _sql(self) -> RemediationSql:
+        return RemediationSql(remedy=self.remedy, catalog=self.catalog)
+
+    def orphans(self) -> Orphans:
+        """All orphans of the relation, counted exactly. Raises OrchestratorError."""
+        counter = OrphanQueries(server=self.server, step=STEP, connections=1)
+        (found,) = counter.count([self.remedy.relation], self.catalog)
+        return found
+
+    def referenced(self) -> int:
+        """How many of them other rows refer to. Raises OrchestratorError."""
+        query = self._sql.referenced()
+        return int(self._rows(query)[0]["rows"]) if query else 0
+
+    def page(self, after: Mapping[str, str] | None) -> tuple[Mapping[str, str], ...]:
+        """The keys of the next orphans in the order of the primary key. Raises OrchestratorError."""
+        return tuple(self._rows(self._sql.page(after, self.page_rows)))
+
+    def kept_page(self, below: int | None) -> tuple[int, ...]:
+        """The numbers of the next kept rows, the last first. Raises OrchestratorError."""
+        return tuple(int(row["number"]) for row in self._rows(self._sql.kept_page(below, self.page_rows)))
+
+    def kept(self) -> tuple[int, int] | None:
+        """How many rows are kept, and how many are still to be put back; None without the table."""
+        known = self._rows(f"SELECT to_regclass('{self._regclass()}') IS NOT NULL AS known")
+        if not known[0]["known"]:
+            return None
+        row = self._rows(self._sql.kept_rows())[0]
+        return int(row["rows"]), int(row["due"])
+
+    def check(self) -> None:
+        """Raises HeldBack when the row that orphans are to be given to is not there any more."""
+        if self.remedy.how == "reassign" and not self._heir_stands():
+            message = f"the row {self.told_heir} is not there any more: bring it back, then resume"
+            raise HeldBack(message)
+
+    def check_first(self) -> None:
+        """The same before anything has begun. Raises Refused."""
+        if self.remedy.how != "reassign":
+            return
+        try:
+            stands = self._heir_stands()
+        except OrchestratorError as error:
+            message = f"--to {', '.join(self.remedy.to)}: {error}"
+            raise Refused(message) from error
+        if not stands:
+            message = f"--to: there is no row {self.told_heir}"
+            raise Refused(message)
+
+    @property
+    def told_heir(self) -> str:
+        """The row that orphans are given to, as people write it."""
+        return f"{self.remedy.relation.target} = ({', '.join(self.remedy.to)})"
+
+    def making(self) -> tuple[str, ...]:
+        """The statements that make the table of what is kept. Raises OrchestratorError."""
+        known = self._rows(f"SELECT to_regnamespace('{SCHEMA}') IS NULL AS missing")
+        return self._sql.make(schema=bool(known[0]["missing"]))
+
+    def dropping(self) -> tuple[str, ...]:
+        """The statements that drop it."""
+        return self._sql.drop()
+
+    def changing(self, keys: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+        """The statements of one batch."""
+        return self._sql.change(keys, run=self.run)
+
+    def putting_back(self, numbers: Sequence[int]) -> tuple[str, ...]:
+        """The statements of one batch on the way back."""
+        return self._sql.put_back(numbers)
+
+    def marking(self, number: int, reason: str) -> tuple[str, ...]:
+        """The statements that note why a row is not put back."""
+        return self._sql.mark(number, reason)
+
+    def _heir_stands(self) -> bool:
+        return bool(self._rows(self._sql.heir_stands())[0]["stands"])
+
+    def _regclass(self) -> str:
+        kept = self.remedy.kept
+        return sql.Identifier(kept.schema, kept.name).as_string(None).replace("'", "''")
+
+    def _rows(self, query: str) -> list[dict[str, Any]]:
+        """Without parameters: a name may hold a per cent sign."""
+        doing = f"reading {self.remedy.relation.table}"
+        with self.server.session(STEP, read_only=True) as connection, plainly(doing):
+            return connection.execute(query.encode()).fetchall()

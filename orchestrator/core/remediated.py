@@ -1,0 +1,131 @@
+"""What the batches of a run add up to: every number that is told of a remediation comes from here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from orchestrator.core.journal.remediation import (
+    KeptTableDropped,
+    KeptTableMade,
+    RemediationCounted,
+    RemediationPlanned,
+    RowRefused,
+    RowsPutBack,
+    RowsRemediated,
+)
+from orchestrator.core.remediation import DONE_WORDS
+
+RemediationEvent = (
+    RemediationPlanned
+    | KeptTableMade
+    | RowsRemediated
+    | RowsPutBack
+    | RowRefused
+    | KeptTableDropped
+    | RemediationCounted
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Remediated:
+    """The remediation of one run so far. `last` is the last batch; `longest_ms` the longest wait of others, in ms."""
+
+    planned: RemediationPlanned
+    made: bool = False
+    dropped: bool = False
+    batches: int = 0
+    rows: int = 0
+    lost: int = 0
+    locked: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    last: RowsRemediated | RowsPutBack | None = None
+    counted: RemediationCounted | None = None
+    longest_ms: float = 0.0
+
+    def see(self, event: RemediationEvent) -> None:
+        """Take one event in."""
+        match event:
+            case RowsRemediated() | RowsPutBack():
+                self.batches += 1
+                self.rows += event.rows
+                self.locked += event.locked
+                self.lost += event.lost if isinstance(event, RowsPutBack) else 0
+                self.longest_ms = max(self.longest_ms, event.waited_ms or 0.0)
+                self.last = event
+            case RowRefused():
+                self.refused[event.reason] += 1
+            case KeptTableMade():
+                self.made = True
+            case KeptTableDropped():
+                self.dropped = True
+            case RemediationCounted():
+                self.counted = event
+            case RemediationPlanned():
+                self.planned = event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemediationView:
+    """A remediation as it is told. `put_back` is the run whose rows are put back; counts are rows."""
+
+    relation: str
+    how: str
+    to: tuple[str, ...]
+    put_back: str
+    planned: int
+    rows: int
+    batches: int
+    lost: int
+    refused: int
+    referenced: int
+    orphans_left: int | None
+    kept: str
+    kept_rows: int | None
+    reasons: tuple[str, ...]
+    statements: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        """How far it came, in one sentence."""
+        return "; ".join(self._parts())
+
+    def _parts(self) -> Iterator[str]:
+        word = "put back" if self.put_back else DONE_WORDS[self.how]  # type: ignore[index]
+        yield f"{self.rows} rows {word} in {self.batches} batches"
+        if self.lost:
+            yield f"{self.lost} could not be put back: gone, or changed since"
+        if self.refused:
+            yield f"{self.refused} refused by the server: {', '.join(self.reasons)}"
+        if self.referenced and not self.put_back:
+            yield f"{self.referenced} left alone: other rows refer to them"
+        if self.orphans_left is not None:
+            yield f"{self.orphans_left} orphans are left"
+        if self.kept_rows:
+            yield f"{self.kept_rows} rows are kept in {self.kept}"
+
+
+def view_of(done: Remediated) -> RemediationView:
+    """The view."""
+    planned, counted = done.planned, done.counted
+    remedy = planned.remedy
+    return RemediationView(
+        relation=remedy.relation.id,
+        how=remedy.how,
+        to=remedy.to,
+        put_back=planned.of,
+        planned=planned.orphans,
+        rows=done.rows,
+        batches=done.batches,
+        lost=done.lost,
+        refused=done.refused.total(),
+        referenced=counted.referenced if counted else planned.referenced,
+        orphans_left=counted.orphans if counted else None,
+        kept=str(remedy.kept),
+        kept_rows=counted.kept if counted else None,
+        reasons=tuple(f"{reason} ({count})" for reason, count in done.refused.most_common()),
+        statements=planned.statements,
+        notes=remedy.notes,
+    )

@@ -1,0 +1,277 @@
+"""What may be done about the rows of one relation that refer to nothing, decided from contract and catalog alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Literal, get_args
+
+from orchestrator.core.catalog import Catalog, Table, TableName
+from orchestrator.core.contract import NAME_LIMIT, Contract, Relation
+from orchestrator.core.matching import match
+from orchestrator.core.outcome import Refused
+
+How = Literal["set-null", "delete", "reassign", "quarantine"]
+HOWS: tuple[How, ...] = get_args(How)
+TAKES_AWAY: frozenset[How] = frozenset({"delete", "quarantine"})
+"""What makes the row itself disappear."""
+
+DONE_WORDS: dict[How, str] = {
+    "set-null": "set to null",
+    "delete": "deleted",
+    "reassign": "reassigned",
+    "quarantine": "moved to quarantine",
+}
+
+SCHEMA = "orchestrator_quarantine"
+"""What remediation took away is kept here. It is no part of the ledger, because it is the application's data."""
+
+FIRST_ROWS = 100
+MOST_ROWS = 5_000
+"""How many rows a batch has at first, and at most where nobody says otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """The columns of the kept rows that are ours, under names that the table does not use itself."""
+
+    number: str
+    run: str
+    at: str
+    left: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What is done about the orphans of a relation.
+
+    `key` is the primary key by which rows are found again, `sets` the columns that are written, `columns` what is kept
+    of a row in `kept`, `writable` what a row can be put back from. `referrers` are keys and relations by which other
+    rows may refer to one of these: such a row is left alone. `strong` locks rows against references to them, too.
+    `immediate` tells that no unique key is checked only at the commit.
+    """
+
+    relation: Relation
+    how: How
+    to: tuple[str, ...] = ()
+    key: tuple[str, ...]
+    sets: tuple[str, ...]
+    columns: tuple[str, ...]
+    writable: tuple[str, ...]
+    kept: TableName
+    marks: Marks
+    referrers: tuple[Relation, ...]
+    strong: bool
+    immediate: bool
+    notes: tuple[str, ...] = ()
+
+
+def find_relation(text: str, contract: Contract) -> Relation:
+    """The relation that a person means: the constraint's name, or TABLE.COLUMN, TABLE.COLUMN,COLUMN. Raises Refused."""
+    found = [each for each in contract.relations if text in set(_names(each))]
+    if len(found) == 1:
+        return replace(found[0], deferred=None)
+    if found:
+        message = f"--relation {text}: {len(found)} relations are called so: {', '.join(each.name for each in found)}"
+        raise Refused(message)
+    known = [_names_line(each) for each in contract.relations]
+    near = get_close_matches(text, known, n=3, cutoff=0.4)
+    hint = f"; near: {', '.join(near)}" if near else "; invoke plan shows them"
+    message = f"--relation {text}: no such relation in the contract{hint}"
+    raise Refused(message)
+
+
+def _names_line(relation: Relation) -> str:
+    return f"{relation.table.name}.{','.join(relation.columns)}"
+
+
+def _names(relation: Relation) -> Iterator[str]:
+    yield from (relation.name, relation.id)
+    for table in (relation.table.name, str(relation.table)):
+        for columns in (",".join(relation.columns), ", ".join(relation.columns)):
+            yield from (f"{table}.{columns}", f"{table}({columns})")
+
+
+def parse_how(text: str | None) -> How:
+    """Raises Refused."""
+    for each in HOWS:
+        if text == each:
+            return each
+    given = f"--how {text}: no such way" if text else "--how is missing"
+    message = f"{given}; one of {', '.join(HOWS)}"
+    raise Refused(message)
+
+
+def parse_to(text: str | None, relation: Relation, how: How) -> tuple[str, ...]:
+    """The key of the row that orphans are given to: one value, or a JSON list for several columns. Raises Refused."""
+    if (text is not None) != (how == "reassign"):
+        message = "--how reassign needs --to KEY" if text is None else "--to goes with --how reassign only"
+        raise Refused(message)
+    if text is None:
+        return ()
+    wanted = len(relation.columns)
+    parts: Sequence[object] = [text]
+    if wanted > 1:
+        try:
+            parts = json.loads(text) if text.startswith("[") else text.split(",")
+        except json.JSONDecodeError:
+            parts = ()
+        if len(parts) != wanted:
+            message = f'--to {text}: {relation.target} has {wanted} columns: --to \'["first", "second"]\''
+            raise Refused(message)
+    if any(each is None or isinstance(each, list | dict | bool) or "\0" in str(each) for each in parts):
+        message = f"--to {text}: every column of {relation.target} needs a value"
+        raise Refused(message)
+    return tuple(map(str, parts))
+
+
+def make_remedy(
+    relation: Relation, how: How, to: tuple[str, ...], *, contract: Contract, catalog: Catalog, run: str
+) -> Remedy:
+    """The remedy for this relation on this catalog. Raises Refused with the reason why it cannot be."""
+    found = match(relation, catalog)
+    if found.status == "impossible":
+        message = f"{relation.id} cannot be remediated: {found.reason}"
+        raise Refused(message)
+    table = catalog.tables[relation.table]
+    key = _primary_key(table)
+    sets = _written(relation, how, table, key)
+    columns = tuple(each.name for each in table.columns)
+    everything = how in TAKES_AWAY
+    referrers = tuple(_referrers(relation, contract, catalog, None if everything else frozenset(sets)))
+    unique = [each for each in table.indexes if each.unique]
+    names = (relation.table, *catalog.family(relation.table)[1:])
+    return Remedy(
+        relation=relation,
+        how=how,
+        to=to,
+        key=key,
+        sets=sets,
+        columns=columns if everything else tuple(dict.fromkeys((*key, *sets))),
+        writable=tuple(each.name for each in table.columns if not each.generated),
+        kept=TableName(schema=SCHEMA, name=kept_name(relation.table.name, run)),
+        marks=_marks(columns),
+        referrers=referrers,
+        strong=everything or any(set(each.columns) & set(sets) for each in unique),
+        immediate=all(each.immediate for each in unique),
+        notes=(*_trigger_notes(catalog, names), *_referrer_notes(referrers, catalog, how)),
+    )
+
+
+def kept_name(table: str, run: str) -> str:
+    """`TABLE RUN`, within the length of a name; a run works on one relation only, so that the run makes it unique."""
+    room = NAME_LIMIT - len(f" {run}".encode())
+    return f"{table.encode()[:room].decode(errors='ignore')} {run}"
+
+
+def _primary_key(table: Table) -> tuple[str, ...]:
+    primary = next((index for index in table.indexes if index.primary), None)
+    if primary is None:
+        message = f"{table.name} has no primary key: its rows cannot be told apart, so nothing could be put back"
+        raise Refused(message)
+    return tuple(column for column in primary.columns if column)
+
+
+def _written(relation: Relation, how: How, table: Table, key: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that are written. Raises Refused when they cannot be."""
+    if how in TAKES_AWAY:
+        return ()
+    sets = relation.columns
+    if how == "set-null" and relation.on_delete_columns and relation.match == "simple":
+        sets = relation.on_delete_columns
+    for name in sets:
+        column = table.column(name)
+        reason = None
+        if how == "set-null" and name in key:
+            reason = "is in the primary key"
+        elif column and how == "set-null" and column.not_null:
+            reason = "is NOT NULL"
+        elif column and column.generated:
+            reason = "is generated"
+        elif column and column.identity == "always":
+            reason = "is an identity column (GENERATED ALWAYS)"
+        if reason:
+            others = ", ".join(each for each in HOWS if each in TAKES_AWAY or (each != how and how == "set-null"))
+            message = f"--how {how} cannot be: {table.name}.{name} {reason}; choose {others}"
+            raise Refused(message)
+    return sets
+
+
+def _marks(columns: Collection[str]) -> Marks:
+    taken = set(columns)
+
+    def free(name: str) -> str:
+        while name in taken:
+            name += "_"
+        return name
+
+    return Marks(number=free("kept_number"), run=free("kept_by_run"), at=free("kept_at"), left=free("kept_because"))
+
+
+def _ancestors(name: TableName, catalog: Catalog) -> Iterator[TableName]:
+    table = catalog.tables.get(name)
+    while table is not None and table.partition_of is not None:
+        yield table.partition_of
+        table = catalog.tables.get(table.partition_of)
+
+
+def _referrers(
+    relation: Relation, contract: Contract, catalog: Catalog, written: frozenset[str] | None
+) -> Iterator[Relation]:
+    """Keys that stand and relations of the contract that lead to the table, each once, as if to the table itself.
+
+    A key can lead to a partition of it, or to what it is a partition of. `written` limits them to keys over one of
+    these columns.
+    """
+    family = {*catalog.family(relation.table), *_ancestors(relation.table, catalog)}
+    seen: set[tuple[TableName, frozenset[tuple[str, str]]]] = set()
+    for each in (*_standing(catalog), *(replace(each, deferred=None) for each in contract.relations)):
+        if each.referenced not in family or match(each, catalog).status == "impossible":
+            continue
+        if written is not None and not written & set(each.referenced_columns):
+            continue
+        own = replace(each, referenced=relation.table)
+        if (own.table, own.pairs) not in seen:
+            seen.add((own.table, own.pairs))
+            yield own
+
+
+def _standing(catalog: Catalog) -> Iterator[Relation]:
+    for table in catalog.tables.values():
+        for key in table.foreign_keys:
+            if not key.inherited and key.match != "partial":
+                yield Relation(
+                    table=table.name,
+                    columns=key.columns,
+                    referenced=key.referenced,
+                    referenced_columns=key.referenced_columns,
+                    on_delete=key.on_delete,
+                    on_update=key.on_update,
+                    match=key.match,
+                    name=key.name,
+                )
+
+
+def _trigger_notes(catalog: Catalog, names: Iterable[TableName]) -> Iterator[str]:
+    """Triggers of people fire for what we do as for anybody."""
+    for name in names:
+        fires = sorted(each.name for each in catalog.tables[name].triggers if each.enabled in {"O", "A"})
+        if fires:
+            yield f"triggers of {name} fire: {', '.join(fires)}"
+
+
+def _referrer_notes(referrers: Iterable[Relation], catalog: Catalog, how: How) -> Iterator[str]:
+    word = "taken away" if how in TAKES_AWAY else "changed"
+    for each in referrers:
+        yield f"a row is not {word} while a row of {each.table} refers to it ({each.name}: {', '.join(each.columns)})"
+        if not any(index.supports(each.columns) for index in catalog.tables[each.table].indexes):
+            yield f"no index leads with {each.table}({', '.join(each.columns)}): each batch reads that whole table"
+
+
+def next_size(size: int, *, spent_ms: float, budget_ms: float, most: int) -> int:
+    """How many rows the next batch has: a batch is to take about a third of the lock budget."""
+    if spent_ms > budget_ms / 2:
+        return max(1, size // 2)
+    return min(most, size * 2) if spent_ms < budget_ms / 4 else size
