@@ -14,7 +14,7 @@ from orchestrator.core.contract import Contract
 from orchestrator.core.guarded import contract_digest
 from orchestrator.core.outcome import Refused
 
-FILES: Final = ("guard.ts", "guard.py")
+FILES: Final = ("guard.ts", "guard.test.ts", "guard.py", "test_guard.py")
 """What is generated; each is made by the template of its name."""
 
 MARK: Final = "Made by invoke generate"

@@ -144,6 +144,11 @@ def test_the_guard_compiles_under_strict(home: Path) -> None:
     node(home, "tsc", *TSC, "guard.ts")
 
 
+def test_its_generated_tests(home: Path) -> None:
+    """Two for each relation."""
+    assert "# pass 8\n" in node(home, "tsx", "--test", "--test-reporter", "tap", "guard.test.ts")
+
+
 @pytest.mark.parametrize(("case", "expected"), [*REFUSED.items(), *PASSED.items()])
 def test_a_case(told: tuple[dict[str, Any], str], case: str, expected: dict[str, Any]) -> None:
     """The typed error names relation and value and nothing was written; a good write costs one query per table."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -232,3 +233,21 @@ def test_its_types_are_right(module: ModuleType) -> None:
         [sys.executable, "-m", "mypy", *words, str(path)], cwd=path.parent, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_its_generated_tests(module: ModuleType, cluster_url: ClusterUrl) -> None:
+    """They pass on an empty database, and leave it empty."""
+    folder = Path(str(module.__file__)).parent
+    empty = servers.fresh_database(cluster_url(18))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_guard.py"],
+        cwd=folder,
+        env={**os.environ, "GUARD_TEST_DATABASE_URL": empty},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    left = value(empty, "select count(*) from pg_class where relnamespace = 'public'::regnamespace")
+    servers.drop_database(empty)
+    relations = len(module.RELATIONS)
+    assert (done.returncode, f"{2 * relations + 1} passed" in done.stdout, left) == (0, True, 0), done.stdout
