@@ -11,7 +11,7 @@ from orchestrator.core.history import Applied, History
 from orchestrator.core.plan import Plan
 
 PROBE = "history"
-TRIED = "it was run on a copy, and added these keys only"
+TRIED = "it was run on a copy, and did what this runbook says and nothing else"
 Lines = Callable[[tuple[Applied, ...]], Sequence[str]]
 
 
