@@ -172,7 +172,7 @@ def _typed(name: str) -> bool:
     override=OVERRIDE,
     override_reason=OVERRIDE_REASON,
     evidence=EVIDENCE,
-    migration="this SQL file instead of a runbook: tried on a copy, and when all it does is add keys, deployed online",
+    migration="this SQL file instead of a runbook: tried on a copy; keys, indexes and checks are deployed online",
 )
 def deploy(
     request,
