@@ -14,6 +14,8 @@ from orchestrator.core.contract import Relation
 from orchestrator.core.outcome import Refused
 
 FOLDER = "migrations"
+TRIED = "tried"
+"""Has an empty file for each environment."""
 PRISMA_LOCK_FILE = "migration_lock.toml"
 """What Prisma keeps beside its folders of migrations."""
 
@@ -39,6 +41,21 @@ def write_derived(folder: Path, migration: Path, script: bytes, relations: Itera
             text = "".join(f"{key} = {_quoted(word)}\n" for key, word in lines.items())
             (folder / HISTORY).write_text(text, encoding="utf-8")
         (folder / CONTRACT).write_text("\n".join(_lines(migration, relations)), encoding="utf-8")
+    except OSError as error:
+        message = f"{folder}: cannot be written ({error.strerror})"
+        raise Refused(message) from error
+
+
+def tried_on(folder: Path, environment: str) -> bool:
+    """Whether the migration was run on a copy of that environment's database: another may lack an index, say."""
+    return (folder / CONTRACT).exists() and (folder / TRIED / environment).exists()
+
+
+def remember_trial(folder: Path, environment: str) -> None:
+    """So that it is not tried again there. Raises Refused."""
+    try:
+        (folder / TRIED).mkdir(exist_ok=True)
+        (folder / TRIED / environment).touch()
     except OSError as error:
         message = f"{folder}: cannot be written ({error.strerror})"
         raise Refused(message) from error

@@ -1,14 +1,16 @@
 """A migration tried out on a scratch copy: what it made, and whether it did anything else.
 
-Its SQL is not understood but run, in one transaction. Catalog, dump and rows are read before and after; the new keys
-are then dropped again, and the dump has to be what it was.
+Its SQL is not understood but run, in one transaction. Catalog, dump, rows and what else a dump of the schema does not
+say are read before and after; the new keys are then dropped again, and the dump has to be what it was.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
 
 from orchestrator.adapters.checksums import Content, content, differences, snapshot
 from orchestrator.adapters.child import ChildFailed, Order, run
@@ -18,9 +20,12 @@ from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.postgres import Connection, Server, plain_line, plainly
 from orchestrator.adapters.programs import dump_installation
 from orchestrator.core.adoption import NewKey, differing, new_keys
+from orchestrator.core.migration import split
 from orchestrator.core.outcome import Refused
 
 STEP = "trial"
+OPENS, CLOSES = ("begin", "start"), ("commit", "end")
+ENDS = (*CLOSES, "rollback", "abort", "prepare")
 BEFORE_THE_DUMP = ("--", "\\restrict", "\\unrestrict")
 
 
@@ -37,20 +42,61 @@ def try_out(place: Server, script: bytes) -> Tried:
     """Run it on a copy. Raises Refused with the server's line when it fails there."""
     with place.session(STEP, read_only=False) as connection:
         before, lines, held = read_catalog(connection), _schema(connection, place), _rows(connection)
-        _run(connection, script)
+        state = _state(connection)
+        _run(connection, _within(script))
     # A session of its own: the script may have changed settings.
     with place.session(STEP, read_only=False) as connection:
         keys = tuple(new_keys(before, read_catalog(connection)))
-        rows = differences(expected=held, found=_rows(connection))
+        rows = differences(expected=held, found=_rows(connection)) or _changed(state, _state(connection))
         with plainly("taking the new keys away from the copy"):
             for each in keys:
                 connection.execute(QuotedDdl().drop(each.table, each.key.name).encode())
-        return Tried(keys=keys, others=differing(lines, _schema(connection, place)), rows=rows or "")
+        return Tried(keys=keys, others=differing(lines, _schema(connection, place)), rows=rows)
 
 
 def _rows(connection: Connection) -> Content:
     with snapshot(connection):
         return content(connection)
+
+
+def _state(connection: Connection) -> Mapping[str, object]:
+    """Where each sequence is, and which file each materialized view lies in: a refresh writes another."""
+    query = (
+        "select n.nspname as schema, c.relname as name, c.relkind::text as kind, c.relfilenode as file"
+        " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where c.relkind in ('S', 'm') and n.nspname !~ '^pg_'"
+    )
+    found: dict[str, object] = {}
+    with plainly("reading sequences and materialized views of the copy"):
+        for each in connection.execute(query).fetchall():
+            told = f"{each['schema']}.{each['name']}"
+            if each["kind"] == "m":
+                found[f"materialized view {told}"] = each["file"]
+                continue
+            name = sql.Identifier(each["schema"], each["name"])
+            found[f"sequence {told}"] = connection.execute(
+                sql.SQL("select last_value, is_called from {}").format(name)
+            ).fetchone()
+    return found
+
+
+def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> str:
+    """What is new or gone is in the dump's lines."""
+    return "; ".join(name for name, state in before.items() if name in after and after[name] != state)
+
+
+def _within(script: bytes) -> bytes:
+    """The script without BEGIN and COMMIT around it: what it commits itself could not be taken back.
+
+    Raises Refused for a transaction that ends in its middle.
+    """
+    statements = list(split(script.decode(errors="replace")))
+    firsts = [each.split(maxsplit=1)[0].lower() for each in statements]
+    whole = len(firsts) > 1 and firsts[0] in OPENS and firsts[-1] in CLOSES
+    if set(firsts[1:-1] if whole else firsts) & set(ENDS):
+        message = "it ends its own transaction, and what it then does could not be taken back: it is left to its tool"
+        raise Refused(message)
+    return ";\n".join(statements[1:-1]).encode() if whole else script
 
 
 def _run(connection: Connection, script: bytes) -> None:

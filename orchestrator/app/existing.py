@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.adapters.copying import ScratchCopy
-from orchestrator.adapters.derived import derived_folder, write_derived
-from orchestrator.adapters.runbooks import CONTRACT, RunbookFolder
+from orchestrator.adapters.derived import derived_folder, remember_trial, tried_on, write_derived
+from orchestrator.adapters.runbooks import CONTRACT, RunbookFolder, load_runbook
 from orchestrator.adapters.trial import Tried, try_out
 from orchestrator.app.beginning import confirmed
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
+from orchestrator.app.site import RUNBOOKS
 from orchestrator.core.adoption import told
-from orchestrator.core.contract import Contract
+from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.outcome import Refused
 from orchestrator.core.timeline import standard_runbook
 
@@ -23,7 +24,8 @@ from orchestrator.core.timeline import standard_runbook
 def taken_apart(request: Request, path: str, *, yes: bool, confirm: Callable[[str], bool]) -> Request:
     """The request with the runbook that the migration comes to. Raises Refused when it does more than add keys.
 
-    A file that was taken apart before is not tried again: what it added may stand already.
+    A file that was taken apart before is not tried again on the same environment: what it added may stand already.
+    Elsewhere it may do more, and is tried there, too.
     """
     if request.dry_run or request.only:
         message = (
@@ -37,14 +39,17 @@ def taken_apart(request: Request, path: str, *, yes: bool, confirm: Callable[[st
         message = f"--migration {path}: cannot be read ({error.strerror})"
         raise Refused(message) from error
     folder = derived_folder(request.runs, migration, script)
-    if not (folder / CONTRACT).exists():
+    if not tried_on(folder, request.env or ""):
         try:
             tried = _tried(request, folder, script, yes=yes, confirm=confirm)
             _judge(tried)
+            _same(folder, tried)
         except Refused as error:
             message = f"--migration {path}: {error}"
             raise Refused(message) from error
-        write_derived(folder, migration, script, (each.relation for each in tried.keys))
+        if not (folder / CONTRACT).exists():
+            write_derived(folder, migration, script, (each.relation for each in tried.keys))
+        remember_trial(folder, request.env or "")
     return replace(request, runbook=str(folder))
 
 
@@ -62,6 +67,22 @@ def _tried(request: Request, folder: Path, script: bytes, *, yes: bool, confirm:
         tried = try_out(place, script)
         site.screen.line(f"tried on a copy of {copied.tables} tables: {len(tried.keys)} new keys", status="done")
         return tried
+
+
+def _same(folder: Path, tried: Tried) -> None:
+    """What it came to where it was tried first is what it comes to here. Raises Refused."""
+    if not (folder / CONTRACT).exists():
+        return
+    first = {_written(each) for each in load_runbook(str(folder), root=RUNBOOKS).contract.relations}
+    other = first ^ {_written(each.relation) for each in tried.keys}
+    if other:
+        message = f"it adds other keys here than where it was tried first: {', '.join(sorted(e.id for e in other))}"
+        raise Refused(message)
+
+
+def _written(relation: Relation) -> Relation:
+    """Without what a person may have added."""
+    return replace(relation, priority="low", deferred=None)
 
 
 def _gone(folder: Path) -> None:

@@ -104,3 +104,53 @@ def test_words_that_do_not_go_together(desk: Desk, url: str, tmp_path: Path) -> 
     assert "cannot be read" in deploy(desk, tmp_path / "lost.sql")[1]
     said = desk.typed("deploy", "--env", "staging", "--migration", str(path), "--dry-run")
     assert (said.returncode, "neither --dry-run nor --only" in said.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("select setval('counter', 77);", "it changes rows, which is not deployed online: sequence public.counter"),
+        ("select setval('counter', 1, true);", "sequence public.counter"),
+        ("refresh materialized view far;", "materialized view public.far"),
+        ("commit; create role left_behind;", "it ends its own transaction"),
+    ],
+)
+def test_what_no_dump_of_a_schema_shows_is_refused(desk: Desk, url: str, tmp_path: Path, more: str, words: str) -> None:
+    """It would be recorded as applied and never be done; and nothing of it outlives the copy."""
+    execute(url, "create sequence counter", "create materialized view far as select 1 as one with no data")
+    path = tmp_path / "change.sql"
+    path.write_text(f"{WRITTEN}{more}\n")
+    code, said = deploy(desk, path)
+    assert (code, words in said) == (2, True), said
+    assert value(url, "select count(*) from pg_roles where rolname = 'left_behind'") == 0
+
+
+def test_a_script_may_have_a_transaction_of_its_own(desk: Desk, url: str, tmp_path: Path) -> None:
+    """It is tried without it, and a role that it makes is gone."""
+    path = tmp_path / "change.sql"
+    path.write_text(f"BEGIN;\n{WRITTEN}create role left_behind;\nCOMMIT;\n")
+    code, said = deploy(desk, path)
+    assert (code, "it changes roles" in said) == (2, True), said
+    assert value(url, "select count(*) from pg_roles where rolname = 'left_behind'") == 0
+    path.write_text(f"begin;\n{WRITTEN}end;\n")
+    assert deploy(desk, path)[0] == 0
+    assert len(keys(url)) == 2
+
+
+def test_another_environment_is_tried_too(desk: Desk, url: str, cluster_url: ClusterUrl, tmp_path: Path) -> None:
+    """An index that stands in the one is made in the other, which is more than keys."""
+    index = "create index if not exists by_best on customers (best)"
+    bare = servers.fresh_database(cluster_url(16))
+    execute(bare, *TABLES)
+    execute(url, index)
+    desk.environment("bare", bare)
+    path = tmp_path / "change.sql"
+    path.write_text(f"{index};\n{WRITTEN}")
+    assert deploy(desk, path)[0] == 0
+    said = desk.typed("deploy", "--env", "bare", "--migration", str(path), "--yes")
+    assert (said.returncode, keys(bare)) == (2, {})
+    assert "it does more than add foreign keys" in said.stderr
+    execute(bare, index)
+    assert desk.typed("deploy", "--env", "bare", "--migration", str(path), "--yes").returncode == 0
+    assert len(keys(bare)) == 2
+    servers.drop_database(bare)
