@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import servers
-from tests.acceptance.desk import Desk, execute, fingerprint, keys, value
+from tests.acceptance.desk import Desk, execute, finding, fingerprint, keys, value
 from tests.acceptance.migrated import TABLES
 from tests.acceptance.test_history_findings import HISTORY, KEYS, row
 from tests.conftest import MATRIX, ClusterUrl
@@ -63,6 +63,10 @@ def test_prismas_migration_is_deployed_online_and_recorded(desk: Desk, url: str,
     (folder,) = (desk.runs / "migrations").iterdir()
     assert deploy(desk, path)[0] == 0
     assert desk.rollback(runbook=str(folder)).exit_code == 0
+    # On an environment where it was not tried, nobody knows what `references customers` and the rest come to.
+    desk.environment("twin", url)
+    assert finding(desk.preflight("twin", runbook=str(folder)), "history.content")["status"] == "fail"
+    assert finding(desk.preflight(runbook=str(folder)), "history.content")["status"] == "pass"
     assert (fingerprint(url), value(url, count)) == (before, 0)
     assert value(url, "select count(*) from pg_database where datname like 'orchestrator_scratch%'") == 0
 
