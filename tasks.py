@@ -172,7 +172,7 @@ def _typed(name: str) -> bool:
     override=OVERRIDE,
     override_reason=OVERRIDE_REASON,
     evidence=EVIDENCE,
-    migration="this SQL file instead of a runbook: tried on a copy, and when all it does is add keys, deployed online",
+    migration="this SQL file instead of a runbook: tried on a copy; keys, indexes and checks are deployed online",
 )
 def deploy(
     request,
@@ -484,9 +484,9 @@ def report(request, *, run=None, format="html"):
 )
 def monitor(request, *, for_=None, every=None, prometheus=None, run=None):
     """Watch a deployment: writes, errors, violations, locks, replicas, keys and hosts against the thresholds."""
-    from orchestrator.app import monitoring
+    from orchestrator.app import monitoring, watch_times
 
-    wanted = monitoring.times(for_=for_, every=every)
+    wanted = watch_times.times(for_=for_, every=every)
     return monitoring.monitor(request, run=run, wanted=wanted, prometheus=Path(prometheus) if prometheus else None)
 
 
@@ -500,17 +500,23 @@ def docs(request, *, out=None):
 
 @command(
     migration="what is missing as a migration of prisma, alembic, django or sql; without --env the whole contract",
-    out="the folder in which that tool's migrations lie",
+    out="the folder for the guard; with --migration that in which the tool's migrations lie",
+    check="write nothing: exit 1 with a line per generated file that is missing or stale",
     name="what it is called; prisma and sql put 14 digits of UTC before it, unless it begins with some",
     app="django: the app's label, by default the name of the folder above",
 )
-def generate(request, *, migration=None, out=None, name=None, app=None):
-    """Write the missing keys as a migration that Prisma, Alembic, Django or psql applies by itself."""
-    from orchestrator.app import migrating
+def generate(request, *, migration=None, out=None, check=False, name=None, app=None):
+    """Write a guard for the application from the contract, or the missing keys as a migration."""
+    from orchestrator.app import generating, migrating
     from orchestrator.core.outcome import Refused
 
     if migration is None:
-        message = "say what to generate: --migration prisma, alembic, django or sql"
+        if name is not None or app is not None:
+            message = "--name and --app go with --migration only"
+            raise Refused(message)
+        return generating.generate(request, out=out, check=check)
+    if check:
+        message = "--check compares a generated guard; it does not go with --migration"
         raise Refused(message)
     return migrating.migration(request, form=migration, out=out, name=name, app=app)
 

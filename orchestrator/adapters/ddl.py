@@ -86,6 +86,10 @@ class QuotedDdl:
         """ALTER TABLE … DROP CONSTRAINT."""
         return f"ALTER TABLE {_table(table)} DROP CONSTRAINT {quoted(name)}"
 
+    def add_check(self, table: TableName, name: str, definition: str) -> str:
+        """ALTER TABLE … ADD CONSTRAINT, with the definition in the server's own words."""
+        return f"ALTER TABLE {_table(table)} ADD CONSTRAINT {quoted(name)} {definition}"
+
     def index(self, table: TableName, name: str, columns: tuple[str, ...]) -> str:
         """CREATE INDEX CONCURRENTLY; without IF NOT EXISTS, which would succeed over an invalid leftover."""
         return f"CREATE INDEX CONCURRENTLY {quoted(name)} ON {_table(table)} {_columns(columns)}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from orchestrator.adapters.additions import ADDITIONS, additions_lines, toml_text
 from orchestrator.adapters.history import HISTORY
 from orchestrator.adapters.runbooks import CONTRACT
+from orchestrator.core.additions import Additions
 from orchestrator.core.contract import Relation
 from orchestrator.core.outcome import Refused
+from orchestrator.core.revision import Moved
 
 FOLDER = "migrations"
 PRISMA_LOCK_FILE = "migration_lock.toml"
@@ -25,43 +27,63 @@ def derived_folder(runs: Path, migration: Path, script: bytes) -> Path:
     return runs / FOLDER / f"{plain}-{sha256(script).hexdigest()[:8]}"
 
 
-def write_derived(folder: Path, migration: Path, script: bytes, relations: Iterable[Relation]) -> None:
-    """Contract and, for one of Prisma's, history; the contract comes last: with it the folder is whole.
+def write_derived(
+    folder: Path,
+    migration: Path,
+    script: bytes,
+    relations: Sequence[Relation],
+    *,
+    additions: Additions,
+    moved: Moved | None,
+) -> None:
+    """Contract, additions and, for one of Prisma's or Alembic's, history; the contract comes last: then it is whole.
 
     Raises Refused.
     """
     migration = migration.resolve()
+    history = dict(_history(migration, script, moved))
+    texts = {
+        HISTORY: "".join(f"{key} = {toml_text(value)}\n" for key, value in history.items()),
+        ADDITIONS: "\n".join(additions_lines(additions)),
+        CONTRACT: "\n".join(_lines(migration, relations)),
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (migration.parent.parent / PRISMA_LOCK_FILE).exists():
-            lines = {"tool": "prisma", "folder": str(migration.parent.parent), "migration": migration.parent.name}
-            lines["tried"] = sha256(script).hexdigest()
-            text = "".join(f"{key} = {_quoted(word)}\n" for key, word in lines.items())
-            (folder / HISTORY).write_text(text, encoding="utf-8")
-        (folder / CONTRACT).write_text("\n".join(_lines(migration, relations)), encoding="utf-8")
+        for name, text in texts.items():
+            if text:
+                (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         message = f"{folder}: cannot be written ({error.strerror})"
         raise Refused(message) from error
 
 
-def _lines(migration: Path, relations: Iterable[Relation]) -> Iterator[str]:
+def _history(migration: Path, script: bytes, moved: Moved | None) -> Iterator[tuple[str, object]]:
+    """history.toml, key by key; nothing where no tool keeps one."""
+    checksum = sha256(script).hexdigest()
+    if moved is not None:
+        yield from {"tool": "alembic", "migration": moved.revision, "follows": moved.follows}.items()
+        yield from {"beside": moved.beside, "schema": moved.table.schema, "table": moved.table.name}.items()
+        yield "tried", checksum
+    elif (migration.parent.parent / PRISMA_LOCK_FILE).exists():
+        yield from {"tool": "prisma", "folder": str(migration.parent.parent)}.items()
+        yield from {"migration": migration.parent.name, "tried": checksum}.items()
+
+
+def _lines(migration: Path, relations: Sequence[Relation]) -> Iterator[str]:
     name = " ".join(f"{migration.parent.name}/{migration.name}".split())
     yield f"# The keys that {name} adds, found by running it on a copy."
+    if not relations:
+        yield "foreign_key = []"
     for each in relations:
         yield "\n[[foreign_key]]"
-        yield f"schema = {_quoted(each.table.schema)}"
-        yield f"table = {_quoted(each.table.name)}"
-        yield f"columns = {_quoted(each.columns)}"
+        yield f"schema = {toml_text(each.table.schema)}"
+        yield f"table = {toml_text(each.table.name)}"
+        yield f"columns = {toml_text(each.columns)}"
         target = (("schema", each.referenced.schema), ("table", each.referenced.name))
-        inner = ", ".join(f"{key} = {_quoted(word)}" for key, word in target)
-        yield f"references = {{ {inner}, columns = {_quoted(each.referenced_columns)} }}"
+        inner = ", ".join(f"{key} = {toml_text(word)}" for key, word in target)
+        yield f"references = {{ {inner}, columns = {toml_text(each.referenced_columns)} }}"
         for key in ("on_delete", "on_update", "deferrable", "match", "name"):
-            yield f"{key} = {_quoted(getattr(each, key))}"
+            yield f"{key} = {toml_text(getattr(each, key))}"
         if each.on_delete_columns:
-            yield f"on_delete_columns = {_quoted(each.on_delete_columns)}"
+            yield f"on_delete_columns = {toml_text(each.on_delete_columns)}"
     yield ""
-
-
-def _quoted(value: object) -> str:
-    """A text or a list of texts as TOML writes it: JSON escapes the same way, but for DEL, which only TOML forbids."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -32,16 +32,19 @@ MANY = 2
 class HistoryFile:
     """`history.toml` as it is written. `folder` counts from the file; `table` is the tool's usual one.
 
-    `tried` is the checksum of a migration that was run on a copy; an edited one has to be read again.
+    `tried` is the checksum of a migration that was run on a copy; an edited one has to be read again. A script of
+    Alembic's has no folder: `follows` is the revision before it, `beside` has the other heads.
     """
 
     tool: Tool
-    folder: str
+    folder: str | None = None
     migration: str
     app: str | None = None
     schema: str = "public"
     table: str | None = None
     tried: str | None = None
+    follows: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 def history_of(runbook: Path) -> History | None:
@@ -50,6 +53,10 @@ def history_of(runbook: Path) -> History | None:
     if not path.exists():
         return None
     found = parse(path, read_toml(path), HistoryFile)
+    if found.folder is None:
+        return _scripted(path, found)
+    if found.follows or found.beside:
+        raise BadDocument(file=str(path), key="follows", problem="goes without a folder only")
     folder = (path.parent / Path(found.folder).expanduser()).resolve()
     if not folder.is_dir():
         raise BadDocument(file=str(path), key="folder", problem=f"{folder} is no folder")
@@ -77,6 +84,26 @@ def history_of(runbook: Path) -> History | None:
         known=known,
         app=app if found.tool == "django" else "",
         tried=found.tried in chosen.checksums,
+    )
+
+
+def _scripted(path: Path, found: HistoryFile) -> History:
+    """The history of a script that Alembic wrote: it tells two revisions, and no more is known. Raises BadDocument."""
+    if found.tool != "alembic" or found.tried is None:
+        raise BadDocument(file=str(path), key="folder", problem="is missing", remedy="name the folder of migrations")
+    for key, value in (("migration", found.migration), *(("follows", each) for each in found.follows)):
+        if not NAMES.fullmatch(value):
+            raise BadDocument(file=str(path), key=key, problem=f"{value!r} has other signs than letters, digits, _ . -")
+    if len(found.follows) >= MANY:
+        raise BadDocument(file=str(path), key="follows", problem="names several revisions")
+    own = Migration(name=found.migration, after=found.follows, follows=found.follows)
+    return History(
+        tool="alembic",
+        table=TableName(schema=found.schema, name=found.table or TABLES["alembic"]),
+        folder="what the script knows",
+        migration=own,
+        known=(own, *(Migration(name=each) for each in (*found.follows, *found.beside))),
+        tried=True,
     )
 
 

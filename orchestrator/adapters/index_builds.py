@@ -182,10 +182,13 @@ class IndexBuilds:
         """The probe: what has the index's name. Raises psycopg.Error."""
         table = work.locks[0].table
         values = {"schema": table.schema, "table": table.name, "name": work.constraint}
-        row = connection.execute(statement("index_state"), values).fetchone()
+        # What the path shows is not written in full: definitions are compared with those of an empty one.
+        with connection.transaction(force_rollback=True):
+            connection.execute("set local search_path = ''")
+            row = connection.execute(statement("index_state"), values).fetchone()
         if row is None:
             return Seen()
-        ours = bool(row["here"]) and is_ours(row["definition"], work.columns)
+        ours = bool(row["here"]) and is_ours(row["definition"], work.columns, work.definition)
         return Seen(there=True, ours=ours, valid=row["valid"])
 
     def _intended(self, connection: Connection, work: Transaction) -> bool:

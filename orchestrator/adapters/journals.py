@@ -27,6 +27,7 @@ KINDS: Final = (
     "statement_undone",
     "answer_heard",
     "run_finished",
+    "watch_ended",
 )
 
 KIND = re.compile(r'"kind": "(\w+)"')

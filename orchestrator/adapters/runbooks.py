@@ -7,15 +7,17 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 
+from orchestrator.adapters.additions import additions_of
 from orchestrator.adapters.decisions import decision_of
 from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
 from orchestrator.adapters.history import history_of
+from orchestrator.core.additions import NO_ADDITIONS, Additions
 from orchestrator.core.catalog import Action, Deferrable, TableName
 from orchestrator.core.checklist import item_key
 from orchestrator.core.checks import Severity
@@ -109,6 +111,7 @@ class RunbookFolder:
     checks: tuple[SuiteCheck, ...] = ()
     decision: Decision | None = None
     history: History | None = None
+    additions: Additions = NO_ADDITIONS
 
     @property
     def steps(self) -> tuple[StepName, ...]:
@@ -140,25 +143,27 @@ def load_runbook(name: str, *, root: Path, with_decision: bool = True) -> Runboo
     if not (path / CONTRACT).exists():
         message = f"{path}: no {CONTRACT}; a runbook folder needs one"
         raise Refused(message)
-    runbook = _timeline(path)
+    runbook, additions = _timeline(path), additions_of(path)
+    contract = load_contract(path / CONTRACT, may_be_empty=bool(additions))
     return RunbookFolder(
         path=path,
         runbook=runbook,
-        contract=load_contract(path / CONTRACT),
+        contract=replace(contract, beside=additions.tables),
         checks=tuple(_checks(path / "checks")),
         decision=decision_of(path, runbook) if with_decision else None,
         history=history_of(path),
+        additions=additions,
     )
 
 
-def load_contract(path: Path) -> Contract:
+def load_contract(path: Path, *, may_be_empty: bool = False) -> Contract:
     """The contract of a file. Raises BadDocument with file and key for the first mistake."""
-    return contract_of(path, read_toml(path))
+    return contract_of(path, read_toml(path), may_be_empty=may_be_empty)
 
 
-def contract_of(path: Path, document: dict[str, Any]) -> Contract:
-    """The contract that a document of that file is. Raises BadDocument."""
-    if not document.get("foreign_key"):
+def contract_of(path: Path, document: dict[str, Any], *, may_be_empty: bool = False) -> Contract:
+    """The contract that a document of that file is; empty only for a runbook with additions. Raises BadDocument."""
+    if not may_be_empty and not document.get("foreign_key"):
         raise BadDocument(file=str(path), key="foreign_key", problem="no relation", remedy="write [[foreign_key]]")
     written = parse(path, document, ContractFile)
     relations = tuple(each.relation() for each in written.foreign_key)

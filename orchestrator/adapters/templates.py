@@ -92,6 +92,7 @@ def _sandbox(loader: OwnFirst) -> Sandbox:
         "lock_sql": lock_sql,
         "moment": words.moment,
         "python": words.python,
+        "quoted": words.quoted,
         "shortened": words.shortened,
         "size": words.size,
         "source_hash": words.source_hash,

@@ -1,24 +1,29 @@
 """A migration tried out on a scratch copy: what it made, and whether it did anything else.
 
-Its SQL is not understood but run, in one transaction. Catalog, dump and rows are read before and after; the new keys
-are then dropped again, and the dump has to be what it was.
+Its SQL is not understood but run, in one transaction. Catalog, dump and rows are read before and after; what
+is new is then dropped again, and the dump has to be what it was; made once more, it has to be what the script left.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import psycopg
+from psycopg import sql
 
 from orchestrator.adapters.checksums import Content, content, differences, snapshot
 from orchestrator.adapters.child import ChildFailed, Order, run
-from orchestrator.adapters.ddl import QuotedDdl
+from orchestrator.adapters.ddl import QuotedDdl, quoted
 from orchestrator.adapters.dump import explained, link
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.postgres import Connection, Server, plain_line, plainly
 from orchestrator.adapters.programs import dump_installation
-from orchestrator.core.adoption import NewKey, differing, new_keys
+from orchestrator.core.additions import Additions, new_additions
+from orchestrator.core.adoption import NewKey, differing, leaning, new_keys
+from orchestrator.core.catalog import TableName
 from orchestrator.core.outcome import Refused
+from orchestrator.core.revision import Moved, Revisions, moved, version_tables
 
 STEP = "trial"
 BEFORE_THE_DUMP = ("--", "\\restrict", "\\unrestrict")
@@ -26,31 +31,89 @@ BEFORE_THE_DUMP = ("--", "\\restrict", "\\unrestrict")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What a migration did: its keys, the lines of a dump that differ without them, and what it did to rows."""
+    """What a migration did: its keys and additions, how it moved Alembic's history, and what else it did.
+
+    `others` are the lines of a dump that differ without these, `rows` what it did to rows, `objection` why its history
+    cannot be recorded, `leans` the keys that need a unique index of the same file.
+    """
 
     keys: tuple[NewKey, ...]
+    additions: Additions
     others: tuple[str, ...]
     rows: str
+    moved: Moved | None = None
+    objection: str = ""
+    leans: tuple[str, ...] = ()
 
 
 def try_out(place: Server, script: bytes) -> Tried:
     """Run it on a copy. Raises Refused with the server's line when it fails there."""
     with place.session(STEP, read_only=False) as connection:
-        before, lines, held = read_catalog(connection), _schema(connection, place), _rows(connection)
+        before, lines = read_catalog(connection), _schema(connection, place)
+        versions = tuple(version_tables(before))
+        held, revisions = _rows(connection, versions), _revisions(connection, versions)
         _run(connection, script)
     # A session of its own: the script may have changed settings.
     with place.session(STEP, read_only=False) as connection:
-        keys = tuple(new_keys(before, read_catalog(connection)))
-        rows = differences(expected=held, found=_rows(connection))
-        with plainly("taking the new keys away from the copy"):
-            for each in keys:
-                connection.execute(QuotedDdl().drop(each.table, each.key.name).encode())
-        return Tried(keys=keys, others=differing(lines, _schema(connection, place)), rows=rows or "")
+        after, came_to = read_catalog(connection), _schema(connection, place)
+        keys, additions = tuple(new_keys(before, after)), new_additions(before, after)
+        rows = differences(expected=held, found=_rows(connection, versions))
+        kept = [each for each in versions if after.table(each)]
+        history, objection = moved(revisions, _revisions(connection, kept))
+        with plainly("taking what is new away from the copy"):
+            for text in _away(keys, additions):
+                connection.execute(text.encode())
+        others = differing(lines, _schema(connection, place))
+        if not others and not any(each.objection for each in keys):
+            with plainly("making it once more on the copy"):
+                for text in _again(keys, additions):
+                    connection.execute(text.encode())
+            # A comment on a new key goes with the key: what our own statements leave out shows only now.
+            others = differing(_schema(connection, place), came_to)
+        return Tried(
+            keys=keys,
+            additions=additions,
+            others=others,
+            rows=rows,
+            moved=history,
+            objection=objection,
+            leans=tuple(leaning(keys, before)),
+        )
 
 
-def _rows(connection: Connection) -> Content:
+def _away(keys: tuple[NewKey, ...], additions: Additions) -> Iterator[str]:
+    ddl = QuotedDdl()
+    yield from (ddl.drop(each.table, each.key.name) for each in keys)
+    yield from (ddl.drop(each.table, each.name) for each in additions.checks)
+    yield from (f"DROP INDEX {quoted(each.table.schema, each.name)}" for each in additions.indexes)
+
+
+def _again(keys: tuple[NewKey, ...], additions: Additions) -> Iterator[str]:
+    """As the online deployment has them in the end."""
+    ddl = QuotedDdl()
+    yield from (each.definition for each in additions.indexes)
+    yield from (ddl.add_check(each.table, each.name, each.definition) for each in additions.checks)
+    yield from (ddl.add(each.relation, not_valid=False) for each in keys)
+
+
+def _revisions(connection: Connection, tables: Iterable[TableName]) -> Revisions:
+    """What stands in Alembic's tables. Raises OrchestratorError."""
+    found = {}
+    with plainly("reading Alembic's history", reading=True):
+        for each in tables:
+            query = sql.SQL("select version_num from {}").format(sql.Identifier(each.schema, each.name))
+            found[each] = frozenset(str(row["version_num"]) for row in connection.execute(query))
+    return found
+
+
+def _rows(connection: Connection, versions: Iterable[TableName]) -> Content:
+    """Of all tables but Alembic's own, which are looked at by themselves."""
+    own = {(each.schema, each.name) for each in versions}
     with snapshot(connection):
-        return content(connection)
+        found = content(connection)
+    return replace(
+        found, tables={each: has for each, has in found.tables.items() if (each.schema, each.table) not in own}
+    )
 
 
 def _run(connection: Connection, script: bytes) -> None:

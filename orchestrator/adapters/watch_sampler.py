@@ -44,6 +44,9 @@ select count(*)::integer as replicas, max(extract(epoch from replay_lag))::float
        count(*) filter (where state is null)::integer as hidden from pg_stat_replication
 """
 
+SETTLED: Final = 5
+"""Transactions of a new session of ours and of reading the catalog, which nobody counts one by one."""
+
 WHAT_WRITES_NEED: Final = "pg_stat_statements is not installed, and no row could be written to try"
 
 
@@ -71,15 +74,16 @@ class DatabaseSampler:
         What is read stays as it was when nobody keeps this sample: the next one tells the same.
         """
         self._unknown = {}
-        with self.server.session("monitor") as connection, plainly("taking a sample"):
+        with self.server.session("monitor") as session, plainly("taking a sample"):
+            counting = Counting(session, committed=SETTLED)
+            connection = counting.asking
             at = self.clock(connection)
             transactions = self._answer("transactions", lambda: self._transactions(connection))
             wait = self._answer("lock waits", lambda: connection.execute(WAITS).fetchone()) or {}
             replicas = self._answer("replicas", lambda: self._replicas(connection)) or {}
             read = self._answer("violations", lambda: read_log(connection, log))
-            catalog = read_catalog(connection)
+            catalog = read_catalog(session)
             keys = self._answer("keys", lambda: self._keys(catalog, last.keys if last else None, at))
-            counting = Counting(connection)
             method, since, writes = self._writes(counting, catalog)
         if transactions:
             own = {"own_committed": counting.committed, "own_rolled_back": counting.rolled_back}
@@ -154,7 +158,7 @@ class DatabaseSampler:
 
     def _writes(self, counting: Counting, catalog: Catalog) -> tuple[Method, str, tuple[Write, ...]]:
         """The totals of the server where it gathers them, else a few writes of our own."""
-        known = self._answer("writes", lambda: statements(counting.connection, self.contract.tables))
+        known = self._answer("writes", lambda: statements(counting.asking, self.contract.tables))
         if known and known.writes:
             return "statements", known.since, known.writes
         found = self._answer("writes", lambda: self._probes.take(counting, catalog)) if self.probes else None

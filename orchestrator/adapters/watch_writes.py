@@ -38,6 +38,16 @@ class Counting:
     rolled_back: int = 0
     violations: int = 0
 
+    @property
+    def asking(self) -> Connection:
+        """Itself, for those that only execute."""
+        return cast("Connection", self)
+
+    @property
+    def info(self) -> psycopg.ConnectionInfo:
+        """What is known of the server."""
+        return self.connection.info
+
     def execute(self, query: Any, values: Any = None) -> Any:
         """Execute, and count how the transaction ended."""
         try:
@@ -84,8 +94,7 @@ class WriteProbes:
             yield from tuple(self._known.values())
             return
         found = {}
-        # The writers of trials only execute.
-        for each in trials_of(cast("Connection", counting), self.contract, catalog):
+        for each in trials_of(counting.asking, self.contract, catalog):
             found[f"{each.operation} {each.table}"] = each
             yield each
         self._known = found

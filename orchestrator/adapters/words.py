@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
@@ -105,3 +106,8 @@ def shortened(text: str, most: int) -> str:
 def python(value: object) -> str:
     """A value as Python writes it: a text in quotes, with what would end them escaped."""
     return repr(value)
+
+
+def quoted(text: str) -> str:
+    """A string as TypeScript and Python both read it."""
+    return json.dumps(text, ensure_ascii=False)

@@ -14,10 +14,13 @@ from orchestrator.adapters.trial import Tried, try_out
 from orchestrator.app.beginning import confirmed
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
+from orchestrator.core.additions import NOT_VALID
 from orchestrator.core.adoption import told
 from orchestrator.core.contract import Contract
 from orchestrator.core.outcome import Refused
 from orchestrator.core.timeline import standard_runbook
+
+NOT_ENFORCED = " NOT ENFORCED"
 
 
 def taken_apart(request: Request, path: str, *, yes: bool, confirm: Callable[[str], bool]) -> Request:
@@ -44,7 +47,8 @@ def taken_apart(request: Request, path: str, *, yes: bool, confirm: Callable[[st
         except Refused as error:
             message = f"--migration {path}: {error}"
             raise Refused(message) from error
-        write_derived(folder, migration, script, (each.relation for each in tried.keys))
+        relations = tuple(each.relation for each in tried.keys)
+        write_derived(folder, migration, script, relations, additions=tried.additions, moved=tried.moved)
     return replace(request, runbook=str(folder))
 
 
@@ -60,8 +64,15 @@ def _tried(request: Request, folder: Path, script: bytes, *, yes: bool, confirm:
         place = stack.enter_context(copier.place())
         copied = copier.fill(place, ())
         tried = try_out(place, script)
-        site.screen.line(f"tried on a copy of {copied.tables} tables: {len(tried.keys)} new keys", status="done")
+        site.screen.line(f"tried on a copy of {copied.tables} tables: {_counted(tried)}", status="done")
         return tried
+
+
+def _counted(tried: Tried) -> str:
+    words = f"{len(tried.keys)} new keys"
+    if tried.additions:
+        words += f", {len(tried.additions.indexes)} indexes, {len(tried.additions.checks)} checks"
+    return words
 
 
 def _gone(folder: Path) -> None:
@@ -70,9 +81,12 @@ def _gone(folder: Path) -> None:
 
 
 def _judge(tried: Tried) -> None:
-    """Raises Refused for anything but new keys."""
+    """Raises Refused for anything but new keys, indexes and checks."""
     if tried.others:
-        message = f"it does more than add foreign keys, which is not deployed online: {told(tried.others)}"
+        message = (
+            "it does more than add foreign keys, indexes and checks, which is not deployed online:"
+            f" {told(tried.others)}"
+        )
         raise Refused(message)
     if tried.rows:
         message = f"it changes rows, which is not deployed online: {tried.rows}"
@@ -80,6 +94,15 @@ def _judge(tried: Tried) -> None:
     for each in tried.keys:
         if each.objection:
             raise Refused(each.objection)
-    if not tried.keys:
+    for check in tried.additions.checks:
+        if check.definition.endswith((NOT_VALID, NOT_ENFORCED)):
+            message = f"check {check.name} of {check.table} does not hold after it (NOT VALID, or not enforced)"
+            raise Refused(message)
+    if tried.leans:
+        message = f"{tried.leans[0]} needs a unique index that the same file makes: deploy that by itself first"
+        raise Refused(message)
+    if tried.objection:
+        raise Refused(tried.objection)
+    if not (tried.keys or tried.additions):
         message = "it changes nothing in this database"
         raise Refused(message)

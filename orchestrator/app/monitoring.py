@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -26,7 +26,8 @@ from orchestrator.app.request import Request
 from orchestrator.app.site import Site
 from orchestrator.app.telling import telling
 from orchestrator.app.walking_back import rollback
-from orchestrator.app.work import find_work
+from orchestrator.app.watch_times import Times
+from orchestrator.app.work import find_work, work_of
 from orchestrator.core.answers import run_document
 from orchestrator.core.journal import SampleTaken, WatchBegan, WatchEnded, WatchJudged
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, OrchestratorError, Refused
@@ -37,34 +38,8 @@ from orchestrator.core.watch_rules import RANK, Judgement, judge
 from orchestrator.core.watched import ENOUGH_S
 
 STEP: Final = "monitor"
-EVERY_S: Final = 300.0
-SHORTEST_S: Final = 1.0
-UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 Wait = Callable[[float], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Times:
-    """How long the watch goes on and how often it looks, in s; without `for_s` one sample is taken and that is all."""
-
-    for_s: float | None
-    every_s: float
-
-
-def times(*, for_: str | None, every: str | None) -> Times:
-    """The times as they were typed: `72h`, `5m`, `30s`, `3d`. Raises Refused."""
-    every_s = EVERY_S if every is None else _seconds("--every", every)
-    return Times(for_s=None if for_ is None else _seconds("--for", for_), every_s=every_s)
-
-
-def _seconds(flag: str, text: str) -> float:
-    found = re.fullmatch(r"(\d+)([smhd])", text.strip())
-    seconds = int(found.group(1)) * UNITS[found.group(2)] if found else 0.0
-    if seconds < SHORTEST_S:
-        message = f"{flag} {text}: a number with s, m, h or d, at least 1s, such as 5m or 72h"
-        raise Refused(message)
-    return seconds
 
 
 def monitor(
@@ -166,8 +141,8 @@ class Watch:
                 return self._answer(EXIT_DONE if self.run.watched.word == "go" else EXIT_FAILED)
             self.wait(self.wanted.every_s)
             if self.site.interruption.reason:
-                command = f"{self.site.server.command('monitor')} --for {self.wanted.for_s:.0f}s"
-                self.site.screen.line(f"stopped: {self.site.interruption.reason}; go on with: {command}", status="held")
+                told = f"stopped: {self.site.interruption.reason}; go on with: {self._command(self.wanted.for_s)}"
+                self.site.screen.line(told, status="held")
                 return self._answer(EXIT_HELD)
 
     @property
@@ -237,9 +212,7 @@ class Watch:
         """Why the watch has come to its end; None to go on."""
         watched = self.run.watched
         if watched.words and watched.words[-1][1].automatic:
-            request = replace(self.site.request, json=True)
-            answer = rollback(request, run=self._of, yes=True, confirm=lambda _: False)
-            return f"walked back by run {answer.document['run']}, which ended {answer.document['state']}"
+            return self._walk()
         if watched.last and watched.last.keys and watched.last.keys.broken and self._walked_back():
             return f"run {self._of} was walked back"
         first, last = watched.readings[:1], watched.last
@@ -248,15 +221,35 @@ class Watch:
             return "its time is over"
         return None
 
+    def _walk(self) -> str | None:
+        """The way back that the policy wants; None where it did not come to its end: the next sample tries again."""
+        if self._walked_back():
+            return f"run {self._of} was walked back"
+        request = replace(self.site.request, json=True)
+        try:
+            answer = rollback(request, run=self._of, yes=True, confirm=lambda _: False)
+        except OrchestratorError as error:
+            self.site.screen.line(f"not walked back: {error}", status="FAIL")
+            return None
+        told = f"walked back by run {answer.document['run']}, which ended {answer.document['state']}"
+        if self._walked_back():
+            return told
+        self.site.screen.line(told, status="FAIL")
+        return None
+
     def _walked_back(self) -> bool:
+        """Whether nothing of the deployment is left; a database that cannot be asked has not said so."""
         try:
             with self.site.server.session(STEP, read_only=True) as connection:
-                find_work(connection, self._of, self.site.environment.name)
-        except Refused:
-            return True
+                return not work_of(connection, self._of).left
         except OrchestratorError:
             return False
-        return False
+
+    def _command(self, for_s: float) -> str:
+        """What goes on with this watch."""
+        where = f" --prometheus {shlex.quote(str(self.prometheus))}" if self.prometheus else ""
+        times_ = f"--run {self._of} --for {for_s:.0f}s --every {self.wanted.every_s:.0f}s"
+        return f"{self.site.server.command('monitor')} {times_}{where}"
 
     def _end(self, reason: str) -> Answer:
         watched = self.run.watched
@@ -267,6 +260,7 @@ class Watch:
                 samples=len(watched.readings),
                 gaps=len(watched.gaps),
                 reason=reason,
+                last=watched.word,
             )
         )
         self.journal.close("done", "")

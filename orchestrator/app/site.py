@@ -35,6 +35,7 @@ from orchestrator.adapters.suite import CheckSuite
 from orchestrator.adapters.terminal import Screen
 from orchestrator.app import histories
 from orchestrator.app.request import Request
+from orchestrator.core.additions import with_additions
 from orchestrator.core.audit_plan import with_audits
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
@@ -109,6 +110,7 @@ class Site:
         road = bool(self.contract.road)
         made = with_audits(made, catalog=catalog, whole=self.promised, writer=AuditSql(), wanted=road)
         history, budget_ms = self.folder.history, self.environment.policy.lock_timeout_ms
+        made = with_additions(made, self.folder.additions, catalog, QuotedDdl(), budget_ms=budget_ms)
         # Where the keys are kept out, another tool's migration of them is not applied.
         if history is None or road:
             return made
@@ -145,7 +147,7 @@ class Site:
         """What the runbook says to do, line by line, as a run keeps it from its beginning."""
         checks = ((each.id, each.sql) for each in self.folder.checks)
         history = self.folder.history
-        lines = definition(self.folder.steps, self.promised, checks)
+        lines = (*definition(self.folder.steps, self.promised, checks), *self.folder.additions.lines)
         return (*lines, *((history.line,) if history else ()), *command_lines(self.folder.on_hosts))
 
     def scratch(self) -> ServerScratch | EmbeddedScratch:

@@ -1,4 +1,4 @@
-"""A migration that exists, taken apart by what it did to a copy: new keys are deployed online, anything else is not."""
+"""A migration that exists, taken apart by what it did to a copy: keys, indexes and checks go online, nothing else."""
 
 from __future__ import annotations
 
@@ -51,6 +51,14 @@ def new_keys(before: Catalog, after: Catalog) -> Iterator[NewKey]:
         for key in table.foreign_keys if former else ():
             if not key.inherited and key not in known:
                 yield NewKey(table=name, key=key)
+
+
+def leaning(keys: Iterable[NewKey], before: Catalog) -> Iterator[str]:
+    """Keys that refer to columns which were not unique before: they need an index that is not there yet."""
+    for each in keys:
+        referenced = before.table(each.key.referenced)
+        if referenced and referenced.referenced_index(each.key.referenced_columns) is None:
+            yield f"key {each.key.name} of {each.table}"
 
 
 def differing(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:

@@ -138,11 +138,14 @@ def checklist(
 
 
 def _watches(runs: Iterable[Run]) -> Iterator[Confirmation]:
-    """A watch that was long enough, without a gap and with a go at its end, confirms its item as a person would."""
+    """A watch of production, long enough without a gap and with a go at its end, confirms its item as a person would.
+
+    Only its end is looked at: the samples of three days are not read for a checklist.
+    """
     for run in runs:
-        watched = run.watched
-        if watched.ended and watched.word == "go" and watched.watched_s >= ENOUGH_S and run.finished_at:
-            hours = f"{watched.watched_s / 3600:.0f} h watched"
+        ended, production = run.watched.ended, run.started is not None and run.started.kind == "production"
+        if ended and production and ended.last == "go" and ended.watched_s >= ENOUGH_S and run.finished_at:
+            hours = f"{ended.watched_s / 3600:.0f} h watched"
             yield Confirmation(item=ITEM, person="invoke monitor", at=run.finished_at, note=hours, run=run.id)
 
 

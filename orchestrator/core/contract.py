@@ -74,10 +74,12 @@ class Contract:
     """All relations, in the order in which people wrote them.
 
     `road` names the decision by which keys that are missing are not added but audited; empty when they are added.
+    `beside` has the tables that get an index or a check and may have no relation.
     """
 
     relations: tuple[Relation, ...]
     road: str = ""
+    beside: tuple[TableName, ...] = ()
 
     @property
     def promised(self) -> tuple[Relation, ...]:
@@ -86,8 +88,8 @@ class Contract:
 
     @property
     def tables(self) -> tuple[TableName, ...]:
-        """Every table that a promised relation touches, each once, sorted."""
-        return touched(self.promised)
+        """Every table that is touched, each once, sorted."""
+        return tuple(sorted({*touched(self.promised), *self.beside}))
 
 
 def touched(relations: Iterable[Relation]) -> tuple[TableName, ...]:

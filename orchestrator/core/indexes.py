@@ -101,8 +101,13 @@ def _served(relation: Relation, table: TableName, catalog: Catalog) -> str:
     return replace(relation, table=table).id if parts else relation.id
 
 
-def is_ours(definition: str, columns: tuple[str, ...]) -> bool:
-    """Whether an index, as pg_get_indexdef prints it, is the plain one that the plan would build on these columns."""
+def is_ours(definition: str, columns: tuple[str, ...], wanted: str = "") -> bool:
+    """Whether an index, as pg_get_indexdef prints it, is the plain one that the plan would build on these columns.
+
+    With `wanted` it has to be that very one.
+    """
+    if wanted:
+        return definition == wanted
     spelled = ", ".join("(?:" + "|".join(map(re.escape, spellings(each))) + ")" for each in columns)
     return re.search(rf"^CREATE INDEX .* USING btree \({spelled}\)$", definition, re.DOTALL) is not None
 
@@ -150,11 +155,15 @@ def repaired(plan: Plan) -> frozenset[tuple[TableName, str]]:
 def gone_leftovers(statements: Iterable[Statement]) -> tuple[str, ...]:
     """How the lines of a recorded catalog's difference begin that tell of a leftover's repair."""
     return tuple(
-        f"gone: {each.proof.table}: index CREATE INDEX {name} ON "
-        for each in statements
-        if each.kind == "index"
-        for name in spellings(each.proof.constraint)
+        f"gone: {beginning}" for each in statements if each.kind == "index" for beginning in index_lines(each.proof)
     )
+
+
+def index_lines(proof: Proof) -> Iterator[str]:
+    """How the line of a recorded catalog begins that tells of this index."""
+    for name in spellings(proof.constraint):
+        for words in ("CREATE INDEX", "CREATE UNIQUE INDEX"):
+            yield f"{proof.table}: index {words} {name} ON "
 
 
 def _served_ids(relations: Iterable[Relation], catalog: Catalog) -> Iterator[str]:

@@ -54,7 +54,8 @@ def changes_of_plan(plan: Plan, writer: ChangeWriter) -> tuple[Change, ...]:
     """What a plan would add, indexes first, keys in the contract's order."""
     indexes = (_index(each) for each in plan.statements if each.kind == "index")
     keys = (_planned(each, writer) for each in plan.relations if each.status == "missing")
-    return (*indexes, *keys)
+    checks = (_check(each) for each in plan.statements if each.kind == "check")
+    return (*indexes, *keys, *checks)
 
 
 def _key(relation: Relation, writer: ChangeWriter) -> Change:
@@ -74,9 +75,14 @@ def _index(statement: Statement) -> Change:
     return Change(up=(plain_index(statement.sql),), down=_plain(statement.undo[0], "DROP INDEX"))
 
 
+def _check(statement: Statement) -> Change:
+    """On an empty database a check is valid at once."""
+    return Change(up=(statement.sql.removesuffix(" NOT VALID"),), down=statement.undo[0])
+
+
 def plain_index(text: str) -> str:
     """CREATE INDEX without CONCURRENTLY."""
-    return _plain(text, PLAIN)
+    return text.replace(" INDEX CONCURRENTLY", " INDEX", 1)
 
 
 def _plain(text: str, words: str) -> str:

@@ -18,13 +18,13 @@ from orchestrator.core.contract import Contract, Priority, Relation
 from orchestrator.core.locks import Lock, Mode
 from orchestrator.core.matching import Match, Status, match, match_all
 
-StatementKind = Literal["add", "validate", "adopt", "index", "history", "install", "remove"]
+StatementKind = Literal["add", "validate", "adopt", "index", "history", "install", "remove", "check", "validate check"]
 ConstraintState = Literal["absent", "not valid", "valid"]
 
 OF_AUDITS: frozenset[StatementKind] = frozenset({"install", "remove"})
 """What puts validation functions and orphan audits into schema orphan_audit, or takes them away."""
 
-BESIDE_KEYS: frozenset[StatementKind] = OF_AUDITS | {"index", "history"}
+BESIDE_KEYS: frozenset[StatementKind] = OF_AUDITS | {"index", "history", "check", "validate check"}
 """What makes no key."""
 
 NOT_VALID_ON_PARTITIONED_SINCE = 18
@@ -60,6 +60,7 @@ class Proof:
 
     Of a migration's row the catalog shows nothing: `constraint` is its name, in `table`. For a piece of schema
     orphan_audit `constraint` is the piece, and `digest` what its objects' comments say.
+    `definition` is what the server says of an index or a check that a runbook has beside its keys.
     """
 
     table: TableName
@@ -67,6 +68,7 @@ class Proof:
     state: ConstraintState
     columns: tuple[str, ...] = ()
     digest: str = ""
+    definition: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
+from orchestrator.core.additions import check_stands
 from orchestrator.core.audit_plan import left_standing
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.drift import line_differences
-from orchestrator.core.indexes import spellings
+from orchestrator.core.indexes import index_lines
 from orchestrator.core.journal import CatalogRecorded
 from orchestrator.core.plan import OF_AUDITS, Statement
 from orchestrator.core.run import Run
@@ -75,8 +76,10 @@ def _prefixes(statements: Iterable[Statement], catalog: Catalog) -> Iterator[str
         if each.kind == "history" or each.kind in OF_AUDITS:
             continue
         if each.kind == "index":
-            for name in spellings(each.proof.constraint):
-                yield f"{each.proof.table}: index CREATE INDEX {name} ON "
+            yield from index_lines(each.proof)
+            continue
+        if each.kind in {"check", "validate check"}:
+            yield f"{each.proof.table}: constraint {each.proof.constraint} CHECK "
             continue
         yield f"{each.proof.table}: foreign key {each.proof.constraint} "
         for part in catalog.family(each.proof.table)[1:]:
@@ -93,6 +96,8 @@ def _holds(statement: Statement, catalog: Catalog) -> bool:
         return True
     if statement.kind in OF_AUDITS:
         return left_standing(statement, catalog) == (statement.kind == "install")
+    if statement.kind in {"check", "validate check"}:
+        return check_stands(statement, catalog)
     table = catalog.table(statement.proof.table)
     if statement.kind == "index":
         return table is not None and any(

@@ -122,6 +122,8 @@ def summarize(run: Run, *, alive: bool = True) -> Summary:
     relations = tuple(relation_rows(run))
     counts = Counter(row.fate for row in relations)
     verdict = run.verdicts[-1] if run.verdicts else None
+    # Between two samples nothing of a watch is at work, and it goes on all the same.
+    alive = alive or started.task == "monitor"
     state: RunState = run.finished.state if run.finished else "running" if alive else "interrupted"
     return Summary(
         run=run.id,

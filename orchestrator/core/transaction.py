@@ -10,12 +10,10 @@ from typing import Literal
 from orchestrator.core.audit_plan import audits_before
 from orchestrator.core.journal import Event, KeyRestored, StatementDone, StatementUndone
 from orchestrator.core.locks import Lock
-from orchestrator.core.plan import OF_AUDITS, VALIDATE_LOCK_TIMEOUT_MS, Statement
+from orchestrator.core.plan import OF_AUDITS, VALIDATE_LOCK_TIMEOUT_MS, Statement, StatementKind
 from orchestrator.core.run import Run
 
-Kind = Literal[
-    "add", "validate", "adopt", "index", "history", "install", "remove", "drop", "restore", "drop index", "rows"
-]
+Kind = StatementKind | Literal["drop", "restore", "drop index", "rows"]
 CONCURRENT: frozenset[Kind] = frozenset({"index", "drop index"})
 """What PostgreSQL refuses to do inside of a transaction."""
 
@@ -25,7 +23,7 @@ class Transaction:
     """Timeouts are in ms; a statement timeout of 0 means none. `of` is the run that is walked back.
 
     `after` names the transactions that have to be over before. `number` counts the keys that a way back gives back. For
-    an index `constraint` is its name, on `columns`.
+    an index `constraint` is its name, on `columns` or by its whole `definition`.
     """
 
     id: str
@@ -38,6 +36,7 @@ class Transaction:
     statement_timeout_ms: int
     after: frozenset[str] = frozenset()
     columns: tuple[str, ...] = ()
+    definition: str = ""
     of: str = ""
     number: int = 0
     short: bool = field(init=False)
@@ -112,6 +111,7 @@ def doing(statements: tuple[Statement, ...]) -> tuple[Transaction, ...]:
             lock_timeout_ms=each.lock_timeout_ms,
             statement_timeout_ms=each.statement_timeout_ms,
             columns=each.proof.columns,
+            definition=each.proof.definition,
             after=frozenset((*_before(each, statements), *_indexes_before(each, indexes)))
             | audits.get(each.id, frozenset()),
         )
@@ -124,6 +124,8 @@ def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator
     match statement.kind:
         case "validate":
             yield from (each.id for each in statements if each.kind == "add" and _same_key(each, statement))
+        case "validate check":
+            yield from (each.id for each in statements if each.kind == "check" and _same_key(each, statement))
         case "adopt":
             tables = {lock.table for lock in statement.locks}
             # Whatever the keys of its partitions are called: it takes valid ones for its own.
@@ -131,7 +133,7 @@ def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator
             yield from (each.id for each in keys if each.proof.table in tables)
         case "history":
             yield from (each.id for each in statements if each.kind != "history")
-        case "add" | "index" | "install" | "remove":
+        case "add" | "index" | "install" | "remove" | "check":
             return
 
 
@@ -160,6 +162,7 @@ def undoing(statement: Statement, *, of: str, budget_ms: int) -> tuple[Transacti
         lock_timeout_ms=statement.lock_timeout_ms if audits else budget_ms,
         statement_timeout_ms=statement.statement_timeout_ms if audits else budget_ms,
         columns=statement.proof.columns,
+        definition=statement.proof.definition,
         of=of,
     )
     restores = (

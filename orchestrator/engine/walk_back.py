@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from orchestrator.core.additions import objection_to_dropping
 from orchestrator.core.audit_plan import objection_to_undoing
 from orchestrator.core.catalog import Catalog, ForeignKey
 from orchestrator.core.contract import Contract, Relation
@@ -19,6 +20,7 @@ from orchestrator.core.run import Run
 from orchestrator.core.snapshot import recorded
 
 UNDEFINED_OBJECT = "42704"
+VALIDATING = frozenset({"validate", "validate check"})
 NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -113,12 +115,12 @@ def due_back(work: Run, undone: frozenset[str], begun: frozenset[str] = frozense
     """
     planned: Mapping[str, Statement] = {each.id: each for each in work.plan.statements} if work.plan else {}
     done = [planned[name] for name in work.done if name in planned]
-    added = {(each.proof.table, each.proof.constraint) for each in done if each.kind == "add"}
+    added = {(each.proof.table, each.proof.constraint) for each in done if each.kind in {"add", "check"}}
     gone = (undone | work.undone.keys()) - begun
     # An index that was begun and is not on record may be there, whole or not.
     begun_only = [planned[each.id] for each in work.leftovers if each.id in planned]
     for statement in reversed([*begun_only, *done]):
-        goes_along = statement.kind == "validate" and (statement.proof.table, statement.proof.constraint) in added
+        goes_along = statement.kind in VALIDATING and (statement.proof.table, statement.proof.constraint) in added
         if not goes_along and statement.id not in gone:
             yield statement
 
@@ -148,15 +150,21 @@ def _objection(statement: Statement, catalog: Catalog, work: Run) -> str | None:
         return None
     if statement.kind in OF_AUDITS:
         return objection_to_undoing(statement, catalog)
-    if statement.kind != "index":
-        return objection(statement, standing(statement, catalog), work)
+    if statement.kind in {"check", "validate check"}:
+        return objection_to_dropping(statement, catalog)
+    if statement.kind == "index":
+        return _objection_to_index(statement, catalog, work)
+    return objection(statement, standing(statement, catalog), work)
+
+
+def _objection_to_index(statement: Statement, catalog: Catalog, work: Run) -> str | None:
     proof = statement.proof
     table = catalog.table(proof.table)
     index = next((each for each in table.indexes if each.name == proof.constraint), None) if table else None
     if index is None:
         # One that is not on record as done is looked for with the table locked: its session may have lingered.
         return "gone already" if table is None or statement.id in work.done else None
-    if not is_ours(index.definition, proof.columns):
+    if not is_ours(index.definition, proof.columns, proof.definition):
         return f"{index.name} is no longer the index that this run built"
     return None
 

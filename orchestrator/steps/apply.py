@@ -54,7 +54,7 @@ class Apply:
         return {
             each.id: float(tables[each.proof.table].rows) if each.proof.table in tables else 0.0
             for each in statements
-            if each.kind in {"validate", "index"}
+            if each.kind in {"validate", "index", "validate check"}
         }
 
     def _changed_by_others(self, run: Run, catalog: Catalog) -> Failed | Held | None:

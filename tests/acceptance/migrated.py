@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.adapters.programs import server_installation
-from tests.acceptance.desk import value
+from tests.acceptance.desk import ROOT, value
 
 TABLES = (
     """CREATE TABLE "customers" ("id" BIGINT NOT NULL, "best" BIGINT,"""
@@ -232,7 +232,7 @@ class DjangoProject(Project):
         return self.run(url, "migrate")
 
 
-PRISMA = os.environ.get("PRISMA_FOLDER")
+PRISMA = Path(os.environ.get("PRISMA_HOME") or ROOT / "tests/prisma")
 """The folder with the npm packages prisma, @prisma/adapter-pg and @prisma/schema-engine-wasm in its node_modules."""
 
 ENGINE = Path(__file__).parents[1] / "prisma" / "schema-engine.mjs"
@@ -245,13 +245,11 @@ export default defineConfig({ schema: 'prisma/schema.prisma', migrations: { path
 
 def without_prisma() -> str:
     """Why Prisma cannot be run here; empty when it can."""
-    if not PRISMA:
-        return "PRISMA_FOLDER names no folder with Prisma's npm packages"
     if shutil.which("node") is None:
         return "no node on this machine"
     needed = ("prisma", "@prisma/adapter-pg", "@prisma/schema-engine-wasm")
-    missing = [name for name in needed if not (Path(PRISMA) / "node_modules" / name).is_dir()]
-    return f"{PRISMA} has no {missing[0]}" if missing else ""
+    missing = [name for name in needed if not (PRISMA / "node_modules" / name).is_dir()]
+    return f"no {missing[0]}: npm install in tests/prisma, or PRISMA_HOME" if missing else ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -263,7 +261,7 @@ class PrismaProject(Project):
         """With one migration, which makes the tables."""
         migrations = folder / "prisma" / "migrations"
         (migrations / FIRST).mkdir(parents=True)
-        (folder / "node_modules").symlink_to(Path(PRISMA or "") / "node_modules")
+        (folder / "node_modules").symlink_to(PRISMA / "node_modules")
         shutil.copy(ENGINE, folder)
         (folder / "prisma.config.ts").write_text(PRISMA_CONFIG)
         (folder / "prisma" / "schema.prisma").write_text(SCHEMA)

@@ -81,7 +81,7 @@ def test_without_an_environment_the_whole_contract(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ((), "say what to generate"),
+        (("--app", "x"), "--name and --app go with --migration only"),
         (("--migration", "rails"), "--migration rails: known"),
         (("--migration", "prisma", "--app", "x"), "--app goes with"),
         (("--migration", "django", "--app", "a-b"), "no label of an app"),

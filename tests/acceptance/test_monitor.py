@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +19,11 @@ import pytest
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.programs import server_installation
 from orchestrator.adapters.runs import RunFolder
+from orchestrator.app import monitoring, walking_back
 from orchestrator.app.answer import Answer
-from orchestrator.app.monitoring import monitor, times
+from orchestrator.app.monitoring import monitor
+from orchestrator.app.watch_times import times
+from orchestrator.core.inventory import Secret
 from orchestrator.core.outcome import Refused
 from tests import servers
 from tests.acceptance.desk import ROOT, Desk, execute, keys
@@ -137,6 +140,55 @@ def test_the_policy_may_walk_back(desk: Desk, database: str) -> None:
     assert str(ended["reason"]).startswith("walked back by run")
     with pytest.raises(Refused, match="nothing to watch"):
         shop.watch(Days())
+
+
+class Killed(BaseException):
+    """Ends the monitor as SIGKILL would: nothing of the product catches it."""
+
+
+def test_a_way_back_that_has_to_wait_is_tried_again(
+    desk: Desk, database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another run is at work, then the monitor dies when all is walked back: taken up, its watch comes to its end."""
+    shop, calls = opened(desk, database, policy="monitor_rollback = true"), []
+
+    def walk(*given: object, **named: object) -> Answer:
+        calls.append(given)
+        if len(calls) == 1:
+            message = "another run is at work"
+            raise Refused(message)
+        walking_back.rollback(*given, **named)  # type: ignore[arg-type]
+        raise Killed
+
+    monkeypatch.setattr(monitoring, "rollback", walk)
+    days = Days({3: lambda: execute(database, SLOW)})
+    with pytest.raises(Killed):
+        shop.watch(days)
+    assert (len(calls), keys(database)) == (2, {})
+    assert "not walked back: another run is at work" in capsys.readouterr().out
+    days.wait(3600)
+    answer = shop.watch(days)
+    assert (answer.exit_code, len(calls)) == (1, 2)
+    assert [each["reason"] for each in shop.told("watch_ended")] == [f"run {shop.run} was walked back"]
+
+
+def test_a_database_that_cannot_be_asked_has_not_been_walked_back(desk: Desk, database: str) -> None:
+    """A key that is gone and a server that does not answer end no watch; what to type holds all that was typed."""
+    shop, days, asked = opened(desk, database), Days(), []
+    away = "postgresql://nobody:secret@127.0.0.1:1/none"
+
+    def stop(watch: monitoring.Watch) -> None:
+        site = watch.site
+        asked.append(watch._walked_back())
+        watch.site = replace(site, server=replace(site.server, url=Secret(away)))
+        asked.append(watch._walked_back())
+        watch.site = site
+        site.interruption.ask("interrupted by SIGTERM", cancel=False)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(monitoring.Watch, "_report", stop)
+        answer = shop.watch(days, every="2h")
+    assert (answer.exit_code, asked) == (3, [False, False])
 
 
 @pytest.fixture(scope="module")

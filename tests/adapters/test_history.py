@@ -60,7 +60,8 @@ def write(folder: Path, form: Form, place: str, name: str | None = "keys", now: 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('tool = "prisma"', "history.toml: folder"),
+        ('tool = "prisma"\nmigration = "x"', "history.toml: folder"),
+        ('tool = "alembic"\nmigration = "x"', "history.toml: folder"),
         ('tool = "rails"\nfolder = "."\nmigration = "x"', "history.toml: tool"),
         ('tool = "prisma"\nfolder = "nowhere"\nmigration = "x"', "is no folder"),
         ('tool = "prisma"\nfolder = "../prisma"\nmigration = "lost"', "unknown migration lost"),

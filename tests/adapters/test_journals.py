@@ -11,7 +11,8 @@ from orchestrator.adapters.journals import KINDS, Journals, in_folder
 from orchestrator.adapters.runbooks import load_contract
 from orchestrator.adapters.runs import FileJournal, RunFolder
 from orchestrator.app.checklists import chain
-from orchestrator.core.journal import EVENT_TYPES, AnswerHeard
+from orchestrator.core.journal import EVENT_TYPES, AnswerHeard, RunFinished, SampleTaken, WatchBegan, WatchEnded
+from orchestrator.core.watch import Sample
 from tests.conftest import ROOT
 from tests.journals import BEGAN, began, fully_done, the_plan
 
@@ -45,6 +46,16 @@ def kept(root: Path, run: str, events: Iterable[Event]) -> None:
 def read(root: Path, *environments: str) -> Journals:
     """What is found of the master tables."""
     return in_folder(root, runbook="master_tables", environments=environments or ("staging",))
+
+
+def test_the_end_of_a_watch_is_read_and_its_samples_are_not(tmp_path: Path) -> None:
+    """Three days of samples are nothing that a checklist needs."""
+    taken = SampleTaken(sample=Sample(at=BEGAN, host="h", every_s=3600, method="none"))
+    ended = WatchEnded(word="go", watched_s=72 * 3600.0, samples=1, gaps=0)
+    kept(tmp_path, "w1", [began("monitor"), WatchBegan(of="r1", for_s=1.0), taken, ended, RunFinished(state="done")])
+    (run,) = read(tmp_path).runs
+    assert run.watched.ended == ended
+    assert run.watched.readings == []
 
 
 def test_statements_plans_and_counts_are_passed_over(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -303,9 +303,9 @@ def test_planned_against_actual() -> None:
 
 @pytest.mark.parametrize(("hours", "slow", "state"), [(72, 0.0, "confirmed"), (71, 0.0, "open"), (72, 25.0, "open")])
 def test_a_watch_of_three_days_confirms_its_item(hours: int, slow: float, state: str) -> None:
-    """Not a shorter one, and not one that ended with another word than go."""
+    """Not a shorter one, not one that ended with another word than go, and only production's."""
     watch: list[Event] = [
-        replace(began("monitor"), definition=("relation a",)),
+        replace(began("monitor"), definition=("relation a",), kind="production"),
         WatchBegan(of="r0", for_s=hours * 3600.0),
     ]
     for hour in range(hours + 1):
@@ -314,6 +314,10 @@ def test_a_watch_of_three_days_confirms_its_item(hours: int, slow: float, state:
         watch.append(SampleTaken(sample=Sample(at=at, host="h", every_s=3600, method="probes", writes=(took,))))
         if hour == 33 and slow:
             watch.append(WatchJudged(word="roll back", was="go"))
-    watch += [WatchEnded(word="go", watched_s=hours * 3600.0, samples=hours + 1, gaps=0), RunFinished(state="done")]
+    last: Literal["go", "roll back"] = "roll back" if slow else "go"
+    ended = WatchEnded(word=last, watched_s=hours * 3600.0, samples=hours + 1, gaps=0, last=last)
+    watch += [ended, RunFinished(state="done")]
     found = ticked(fold("r9", ((event, AT + timedelta(days=4)) for event in watch)))["Monitor"]
     assert (found.state, found.run) == (state, "r9" if state == "confirmed" else "")
+    elsewhere = [replace(began("monitor"), definition=("relation a",)), *watch[1:]]
+    assert ticked(fold("r9", ((event, AT) for event in elsewhere)))["Monitor"].state == "open"

@@ -49,10 +49,14 @@ class WatchJudged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchEnded:
-    """The watch is over: the worst word that it gave, the time that was watched without gaps in s, and how it ended."""
+    """The watch is over: the worst word that it gave, the time that was watched without gaps in s, and how it ended.
+
+    `last` is the word that it ended with.
+    """
 
     word: Word
     watched_s: float
     samples: int
     gaps: int
     reason: str = ""
+    last: Word = "go"

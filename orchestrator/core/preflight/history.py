@@ -10,7 +10,7 @@ from orchestrator.core.contract import Contract
 from orchestrator.core.history import Applied, History
 
 PROBE = "history"
-TRIED = "it was run on a copy, and added these keys only"
+TRIED = "it was run on a copy, and did what this runbook says and nothing else"
 Lines = Callable[[tuple[Applied, ...]], Sequence[str]]
 
 

@@ -1,0 +1,88 @@
+// Cases of the generated guard on a real database: what each ended with, and the queries that reached the server.
+import { PrismaPg } from "@prisma/adapter-pg";
+import { PrismaClient } from "./generated/client.ts";
+import { guard } from "./guard.ts";
+
+const queries: string[] = [];
+const base = new PrismaClient({
+  adapter: new PrismaPg({ connectionString: process.env.DATABASE_URL! }),
+  log: [{ emit: "event", level: "query" }],
+});
+base.$on("query", (event: { query: string }) => queries.push(event.query));
+const prisma = guard(base);
+const id = (digit: string): string => `00000000-0000-0000-0000-00000000000${digit}`;
+const told: Record<string, unknown> = {};
+
+async function say(name: string, act: () => PromiseLike<unknown>): Promise<void> {
+  queries.length = 0;
+  const end: Record<string, unknown> = { error: null };
+  try {
+    await act();
+  } catch (error) {
+    const { name: kind, relation, columns, values } = error as Record<string, unknown>;
+    Object.assign(end, { error: kind, relation, columns, values });
+  }
+  end["checks"] = queries.filter((each) => each.includes("json_populate_record")).length;
+  end["writes"] = queries.filter((each) => /^(INSERT|UPDATE|DELETE)/.test(each)).length;
+  end["locks"] = queries.filter((each) => each.includes("FOR KEY SHARE")).length;
+  told[name] = end;
+}
+
+const orders = (bad: number): { key: bigint; buyerId: string; billId: string }[] =>
+  Array.from({ length: 1000 }, (_, at) => ({ key: BigInt(100 + at), buyerId: id(at === bad ? "9" : "1"), billId: id("1") }));
+
+await base.customer.createMany({ data: [{ id: id("1"), code: "a" }, { id: id("2"), code: "b" }] });
+await say("create bad", () => prisma.order.create({ data: { key: 1n, buyerId: id("9") } }));
+await say("create good", () => prisma.order.create({ data: { key: 1n, buyerId: id("1"), billId: id("2") } }));
+await say("create null", () => prisma.order.create({ data: { key: 2n, buyerId: null } }));
+await say("connect bad", () => prisma.order.create({ data: { key: 3n, buyer: { connect: { id: id("9") } } } }));
+await say("connect unique bad", () => prisma.order.create({ data: { key: 3n, buyer: { connect: { code: "zz" } } } }));
+await say("nested bad", () =>
+  prisma.customer.create({ data: { id: id("3"), code: "c", orders: { create: [{ key: 3n, billId: id("9") }] } } }));
+await say("nested good", () =>
+  prisma.customer.create({
+    data: {
+      id: id("3"), code: "c",
+      orders: { create: [{ key: 3n, billId: id("3"), lines: { createMany: { data: [{ a: 1, b: 1 }, { a: 1, b: 2 }] } } }] },
+    },
+  }));
+await say("many bad", () => prisma.order.createMany({ data: orders(700) }));
+await say("many good", () => prisma.order.createMany({ data: orders(-1) }));
+await say("interactive bad", () =>
+  prisma.$transaction(async (tx) => {
+    await tx.customer.create({ data: { id: id("4"), code: "d" } });
+    await tx.order.create({ data: { key: 4n, buyerId: id("4") } });
+    await tx.order.create({ data: { key: 5n, buyerId: id("9") } });
+  }));
+await say("batch bad", () =>
+  prisma.$transaction([
+    prisma.order.create({ data: { key: 5n, buyerId: id("1") } }),
+    prisma.order.create({ data: { key: 6n, buyerId: id("9") } }),
+  ]));
+await say("batch good", () =>
+  prisma.$transaction([
+    prisma.customer.create({ data: { id: id("4"), code: "d" } }),
+    prisma.order.create({ data: { key: 4n, buyerId: id("4") } }),
+    prisma.order.count(),
+  ]));
+await say("update bad", () => prisma.order.update({ where: { key: 1n }, data: { buyerId: { set: id("9") } } }));
+await say("update nested bad", () =>
+  prisma.customer.update({ where: { code: "a" }, data: { orders: { update: { where: { key: 1n }, data: { billId: id("9") } } } } }));
+await say("upsert of a row that is there", () =>
+  prisma.customer.upsert({ where: { code: "a" }, update: {}, create: { code: "a", orders: { create: { billId: id("9") } } } }));
+await say("upsert bad", () =>
+  prisma.customer.upsert({ where: { code: "x" }, update: {}, create: { code: "x", orders: { create: { billId: id("9") } } } }));
+await say("composite bad", () => prisma.note.create({ data: { id: 1, a: 1, b: 9 } }));
+await say("composite good", () => prisma.note.create({ data: { id: 1, a: 1, b: 1 } }));
+await say("composite half null", () => prisma.note.create({ data: { id: 2, a: 9 } }));
+await say("composite in part bad", () => prisma.note.update({ where: { id: 1 }, data: { b: 9 } }));
+await say("composite in part good", () => prisma.note.update({ where: { id: 1 }, data: { b: 2 } }));
+await say("arithmetic", () => prisma.note.update({ where: { id: 1 }, data: { b: { increment: 1 } } }));
+await say("delete restricted", () => prisma.customer.delete({ where: { id: id("1") } }));
+await say("delete many restricted", () => prisma.customer.deleteMany({ where: { code: { in: ["a", "b"] } } }));
+await say("delete cascade", () => prisma.order.delete({ where: { key: 3n } }));
+await say("delete sets null", () => prisma.customer.delete({ where: { code: "b" } }));
+await say("key changed", () => prisma.customer.update({ where: { code: "a" }, data: { id: id("5") } }));
+await say("extended", () => prisma.$extends({}).order.create({ data: { key: 7n, buyerId: id("9") } }));
+console.log(JSON.stringify(told));
+await base.$disconnect();
