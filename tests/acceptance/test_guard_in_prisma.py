@@ -50,7 +50,8 @@ on_delete = "cascade"
 """
 
 TABLES = (
-    "create table customers (id uuid primary key, code text not null unique)",
+    "create domain filled as text not null",
+    "create table customers (id uuid primary key, code text not null unique, name filled default '')",
     "create table orders (id bigserial primary key, customer_id uuid, bill_id uuid)",
     'create table lines (a int, b int, "order" bigint not null, primary key (a, b))',
     "create table notes (id int primary key, a int, b int)",

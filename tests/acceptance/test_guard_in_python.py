@@ -27,7 +27,7 @@ ONE, TWO, THREE, NONE = (UUID(int=number) for number in (1, 2, 3, 9))
 MORE = """
 [[foreign_key]]
 schema = "odd"
-table = "Some Rows"
+table = "Some 100%s Rows"
 columns = ["customer"]
 references = { schema = "public", table = "customers", columns = ["code"] }
 on_delete = "set default"
@@ -63,13 +63,13 @@ def url(cluster_url: ClusterUrl) -> Iterator[str]:
         found,
         *TABLES,
         "create schema odd",
-        """create table odd."Some Rows" (id int primary key, customer text default 'b')""",
+        """create table odd."Some 100%s Rows" (id int primary key, customer text default 'b')""",
         "create table people (id int primary key, boss int)",
         f"insert into customers values ('{ONE}', 'a'), ('{TWO}', 'b')",
         f"insert into orders values (1, '{ONE}', '{TWO}'), (3, '{TWO}', null)",
         "insert into lines values (1, 1, 3), (1, 2, 3)",
         "insert into notes values (1, 1, 1), (2, null, null)",
-        """insert into odd."Some Rows" values (1, 'a')""",
+        """insert into odd."Some 100%s Rows" values (1, 'a')""",
         "insert into people values (1, null), (2, 1)",
     )
     yield found
@@ -133,9 +133,9 @@ REFUSED: dict[str, tuple[Act, str, str, tuple[str | None, ...]]] = {
     ),
     "itself": (lambda guard: guard.delete("people", {"id": 1}), "StillReferenced", "fk_people_boss", ("1",)),
     "odd names": (
-        lambda guard: guard.insert("odd.Some Rows", [{"id": 2, "customer": "z"}]),
+        lambda guard: guard.insert("odd.Some 100%s Rows", [{"id": 2, "customer": "z"}]),
         "MissingReference",
-        "fk_Some Rows_customer",
+        "fk_Some 100%s Rows_customer",
         ("z",),
     ),
 }
@@ -173,9 +173,9 @@ def test_good_writes(module: ModuleType, connection: psycopg.Connection[Any]) ->
     connection.cursor_factory = Counting
     guard = module.Guard(connection)
     assert guard.insert("orders", [{"id": 100 + at, "customer_id": ONE, "bill_id": TWO} for at in range(1000)]) == 1000
-    assert sum("json_populate_record" in each for each in asked) == 1
+    assert sum("WITH ORDINALITY" in each for each in asked) == 1
     assert guard.insert("orders", [{"id": 5000, "customer_id": None}]) == 1
-    assert sum("json_populate_record" in each for each in asked) == 1
+    assert sum("WITH ORDINALITY" in each for each in asked) == 1
     family = {"customers": [{"id": THREE, "code": "c"}], "orders": [{"id": 10, "customer_id": THREE}]}
     assert guard.insert_many(family) == 2
     assert guard.insert("people", [{"id": 3, "boss": 4}, {"id": 4, "boss": 3}]) == 2
@@ -189,15 +189,15 @@ def test_deletes_follow_the_contract(module: ModuleType, connection: psycopg.Con
     assert guard.delete("orders", {"id": 3}) == 1
     assert connection.execute("select (select count(*) from lines), (select count(*) from notes)").fetchone() == (0, 1)
     assert guard.update("customers", {"code": "aa"}, {"code": "a"}) == 1
-    assert connection.execute('select customer from odd."Some Rows"').fetchone() == ("aa",)
+    assert connection.execute('select customer from odd."Some 100%s Rows"').fetchone() == ("aa",)
     with pytest.raises(module.StillReferenced):
         guard.delete("customers", {"id": ONE})
     guard.update("orders", {"customer_id": None}, {"id": 1})
     assert guard.delete("customers", {"id": ONE}) == 1
-    assert connection.execute('select customer from odd."Some Rows"').fetchone() == ("b",)
+    assert connection.execute('select customer from odd."Some 100%s Rows"').fetchone() == ("b",)
     with pytest.raises(module.MissingReference):
         guard.delete("customers", {"id": TWO})
-    connection.execute('delete from odd."Some Rows"')
+    connection.execute('delete from odd."Some 100%s Rows"')
     assert guard.delete("customers", {"id": TWO}) == 1
     assert connection.execute("select bill_id from orders").fetchone() == (None,)
 

@@ -22,7 +22,7 @@ async function say(name: string, act: () => PromiseLike<unknown>): Promise<void>
     const { name: kind, relation, columns, values } = error as Record<string, unknown>;
     Object.assign(end, { error: kind, relation, columns, values });
   }
-  end["checks"] = queries.filter((each) => each.includes("json_populate_record")).length;
+  end["checks"] = queries.filter((each) => each.includes("WITH ORDINALITY")).length;
   end["writes"] = queries.filter((each) => /^(INSERT|UPDATE|DELETE)/.test(each)).length;
   end["locks"] = queries.filter((each) => each.includes("FOR KEY SHARE")).length;
   told[name] = end;
