@@ -33,8 +33,10 @@ TRIES = 5
 
 LEASE_TAKEN = "OR001"
 RUN_CLOSED = "OR002"
-ROWS = frozenset({"rows_remediated", "rows_put_back"})
 """What orchestrator.append raises: another run's lease, a closed run."""
+
+ROWS = frozenset({"rows_remediated", "rows_put_back"})
+"""Events whose counts the transaction itself fills in."""
 
 
 @dataclass(slots=True, kw_only=True)

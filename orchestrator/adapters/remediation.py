@@ -10,6 +10,7 @@ from psycopg import sql
 
 from orchestrator.adapters.orphans import OrphanQueries
 from orchestrator.adapters.postgres import Server, plainly
+from orchestrator.adapters.remediation_back_sql import WayBackSql
 from orchestrator.adapters.remediation_sql import RemediationSql
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.outcome import HeldBack, OrchestratorError, Refused
@@ -36,6 +37,10 @@ class RemediationRows:
     def _sql(self) -> RemediationSql:
         return RemediationSql(remedy=self.remedy, catalog=self.catalog)
 
+    @property
+    def _back(self) -> WayBackSql:
+        return WayBackSql(remedy=self.remedy, catalog=self.catalog)
+
     def orphans(self) -> Orphans:
         """All orphans of the relation, counted exactly. Raises OrchestratorError."""
         counter = OrphanQueries(server=self.server, step=STEP, connections=1)
@@ -53,14 +58,14 @@ class RemediationRows:
 
     def kept_page(self, below: int | None) -> tuple[int, ...]:
         """The numbers of the next kept rows, the last first. Raises OrchestratorError."""
-        return tuple(int(row["number"]) for row in self._rows(self._sql.kept_page(below, self.page_rows)))
+        return tuple(int(row["number"]) for row in self._rows(self._back.kept_page(below, self.page_rows)))
 
     def kept(self) -> tuple[int, int] | None:
         """How many rows are kept, and how many are still to be put back; None without the table."""
         known = self._rows(f"SELECT to_regclass('{self._regclass()}') IS NOT NULL AS known")
         if not known[0]["known"]:
             return None
-        row = self._rows(self._sql.kept_rows())[0]
+        row = self._rows(self._back.kept_rows())[0]
         return int(row["rows"]), int(row["due"])
 
     def check(self) -> None:
@@ -102,11 +107,11 @@ class RemediationRows:
 
     def putting_back(self, numbers: Sequence[int]) -> tuple[str, ...]:
         """The statements of one batch on the way back."""
-        return self._sql.put_back(numbers)
+        return self._back.put_back(numbers)
 
     def marking(self, number: int, reason: str) -> tuple[str, ...]:
         """The statements that note why a row is not put back."""
-        return self._sql.mark(number, reason)
+        return self._back.mark(number, reason)
 
     def _heir_stands(self) -> bool:
         return bool(self._rows(self._sql.heir_stands())[0]["stands"])

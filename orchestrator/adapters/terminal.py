@@ -12,6 +12,7 @@ from rich.markup import escape
 from orchestrator.adapters.host_words import host_lines, not_taken_back, on_hosts_only
 from orchestrator.adapters.live import LiveView, printable
 from orchestrator.adapters.redaction import redacted
+from orchestrator.adapters.remediation_words import remediation_lines
 from orchestrator.core.checklist import CheckedPhase
 from orchestrator.core.checks import Finding
 from orchestrator.core.journal import (
@@ -199,7 +200,7 @@ class Screen:
             case UndoPassedOver():
                 self.line(f"  not walked back: {event.id}: {event.reason}")
             case _:
-                for line in host_lines(event):
+                for line in (*host_lines(event), *remediation_lines(event)):
                     self.line(line)
 
     def _online(self, event: StatementPostponed | BlockerTerminated | TableVacuumed | WorkersChanged) -> None:

@@ -44,7 +44,7 @@ from orchestrator.core.run import Run
 from orchestrator.core.summary import Summary, summarize
 from orchestrator.core.verdict import Word, judge
 
-CHANGING: frozenset[Task] = frozenset({"deploy", "rollback"})
+CHANGING: frozenset[Task] = frozenset({"deploy", "rollback", "remediate"})
 TOLD: frozenset[Task] = CHANGING | {"rehearse"}
 """History tells rehearsals, too; the last run of an environment is one that changed it, or was to."""
 
@@ -148,7 +148,8 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
     chosen = found[-1:] if latest_only else found
     for each in chosen:
         counts = ", ".join(f"{count} {fate}" for fate, count in each.counts.items() if count)
-        site.screen.line(f"{each.run} {each.task} by {each.initiator}: {counts or each.reason}", status=each.state)
+        told = counts or _rows_told(each) or each.reason
+        site.screen.line(f"{each.run} {each.task} by {each.initiator}: {told}", status=each.state)
         for line in each.answers_told if latest_only else ():
             site.screen.line(f"  {line}")
         for step in each.next_steps if latest_only else ():
@@ -161,6 +162,10 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
         tell(site.screen, boxes)
     more = boxes.document | {"drift": list(changed)} if boxes else {}
     return Answer(document=runs_document(chosen) | more, exit_code=EXIT_DONE)
+
+
+def _rows_told(summary: Summary) -> str:
+    return summary.remediation.told if summary.remediation and not summary.dry_run else ""
 
 
 def _since(found: tuple[Summary, ...], connection: Connection) -> tuple[str, ...]:

@@ -66,6 +66,9 @@ def remediate(request: Request, wish: Wish, *, apply: bool, yes: bool, confirm: 
         site = open_site(replace(request, dry_run=not apply), stack, read_only=not apply)
         if not apply:
             return _dry_run(site, wish)
+        if not wish.undo:
+            # Under the lease it is read again; what cannot be is said before anybody is asked.
+            _rows(site, wish, _catalog(site))
         confirmed(site, yes=yes, confirm=confirm)
         with telling(site) as attach, at_work(site, attach) as work:
             clear_deserted(work)
@@ -109,10 +112,8 @@ def put_back(work: AtWork, found: Run, wish: Wish | None = None) -> Answer:
     journal = follow(site, work.new_journal())
     options = wish.options if wish else {}
     begin(site, journal, work.connection, task="remediate", steps=(STEP,), rolls_back=found.id, options=options)
-    work.open_ledger(journal)
-    if not found.closed:
-        work.abandon(found.id, f"put back by run {site.run}")
     journal.record(planned)
+    work.open_ledger(journal)
     return go_on(work, journal)
 
 
@@ -123,6 +124,8 @@ def go_on(work: AtWork, journal: RunJournal) -> Answer:
         message = f"run {site.run} was interrupted before it had a plan: close it with {site.server.resume} --abandon"
         raise Refused(message)
     planned = done.planned
+    if planned.of:
+        _close(work, planned.of)
     rows = RemediationRows(server=site.server, remedy=planned.remedy, catalog=_catalog(site), run=site.run)
     batches = _batches(work, journal)
     step = (
@@ -137,6 +140,13 @@ def go_on(work: AtWork, journal: RunJournal) -> Answer:
     return finish(site, journal)
 
 
+def _close(work: AtWork, of: str) -> None:
+    """A remediation that is put back does not go on any more."""
+    found = run_to_put_back(work.connection, of, work.site.environment.name)
+    if not found.closed:
+        work.abandon(of, f"put back by run {work.site.run}")
+
+
 def _begin(work: AtWork, wish: Wish) -> Answer:
     site = work.site
     catalog = _catalog(site)
@@ -147,8 +157,9 @@ def _begin(work: AtWork, wish: Wish) -> Answer:
         raise Refused(message)
     journal = follow(site, work.new_journal())
     begin(site, journal, work.connection, task="remediate", steps=(STEP,), options=wish.options)
-    work.open_ledger(journal)
+    # With the run itself, so that it can be taken up from its first moment.
     journal.record(_planned(rows, found))
+    work.open_ledger(journal)
     return go_on(work, journal)
 
 

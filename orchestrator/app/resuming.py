@@ -30,6 +30,7 @@ from orchestrator.core.approval import person_of
 from orchestrator.core.journal import RunResumed
 from orchestrator.core.lease import free
 from orchestrator.core.outcome import EXIT_DONE, Refused
+from orchestrator.core.remediated import view_of
 from orchestrator.core.resumption import edited
 from orchestrator.core.run import Run
 
@@ -117,6 +118,9 @@ def _abandon(work: AtWork, run: Run, reason: str) -> Answer:
         rollback, deploy = work.site.server.command("rollback"), work.site.server.command("deploy")
         told = f"  {standing} statements of it stand: {rollback} --run {run.id} walks them back"
         work.site.screen.line(f"{told}, {deploy} goes on from there")
+    if closed.remediated and closed.remediated.rows and not closed.remediated.planned.of:
+        rollback = work.site.server.command("rollback")
+        work.site.screen.line(f"  {view_of(closed.remediated).told}; {rollback} --run {run.id} puts them back")
     document = {"run": run.id, "environment": work.site.environment.name, "state": "abandoned", "reason": reason}
     return Answer(document={**document, "standing": standing}, exit_code=EXIT_DONE)
 
