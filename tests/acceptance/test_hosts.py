@@ -60,7 +60,6 @@ def test_an_inventory_without_hosts_says_so(desk: Desk) -> None:
         ('[[host]]\nname = "a"\nssh = "x"\nhealth = "file:///etc/passwd"', "host[1].health"),
         ('[[host]]\nname = "a"\nssh = "x"\nhealth = "http://u:hush@x/"', "host[1].health"),
         ('[[host]]\nname = "a"\nssh = "x"\nservice = { manager = "systemd", name = "a;b" }', "host[1].service.name"),
-        ('[[host]]\nname = "a"\nssh = "x"\nkey_file = "k"\nagent = true', "host[1].agent"),
         ('[[host]]\nname = "a"\nssh = "x"\n[[host]]\nname = "a"\nssh = "y"', "host[1].name"),
         ("[policy.hosts]\nat_once = 0", "policy.hosts.at_once"),
     ],
