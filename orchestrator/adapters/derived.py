@@ -17,6 +17,8 @@ from orchestrator.core.outcome import Refused
 from orchestrator.core.revision import Moved
 
 FOLDER = "migrations"
+TRIED = "tried"
+"""Has an empty file for each environment."""
 PRISMA_LOCK_FILE = "migration_lock.toml"
 """What Prisma keeps beside its folders of migrations."""
 
@@ -70,6 +72,21 @@ def _history(migration: Path, script: bytes, moved: Moved | None) -> Iterator[tu
     elif (migration.parent.parent / PRISMA_LOCK_FILE).exists():
         yield from {"tool": "prisma", "folder": str(migration.parent.parent)}.items()
         yield from {"migration": migration.parent.name, "tried": checksum}.items()
+
+
+def tried_on(folder: Path, environment: str) -> bool:
+    """Whether the migration was run on a copy of that environment's database: another may lack an index, say."""
+    return (folder / CONTRACT).exists() and (folder / TRIED / environment).exists()
+
+
+def remember_trial(folder: Path, environment: str) -> None:
+    """So that it is not tried again there. Raises Refused."""
+    try:
+        (folder / TRIED).mkdir(exist_ok=True)
+        (folder / TRIED / environment).touch()
+    except OSError as error:
+        message = f"{folder}: cannot be written ({error.strerror})"
+        raise Refused(message) from error
 
 
 def _lines(migration: Path, relations: Sequence[Relation]) -> Iterator[str]:

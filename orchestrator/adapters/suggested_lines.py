@@ -48,18 +48,26 @@ def append(folder: Path, candidates: Iterable[Candidate], names: Iterable[str]) 
     blocks = [_block(each, name) for each, name in zip(candidates, names, strict=True)]
     if not blocks:
         return path
-    before = read_text(path) if path.exists() else HEAD
-    text = "\n".join([before if before.endswith("\n") else f"{before}\n", *blocks])
+    before, end = _present(path) if path.exists() else (HEAD, "\n")
+    own = [each.replace("\n", end) for each in blocks]
+    text = end.join([before if before.endswith("\n") else f"{before}{end}", *own])
     _refuse_closed(path, text)
     new = path.with_name(f"{path.name}.new")
     try:
         # Whole or not at all: a contract that ends in the middle of a line would be taken for a person's mistake.
-        new.write_text(text, encoding="utf-8")
+        new.write_text(text, encoding="utf-8", newline="")
         new.replace(path)
     except OSError as error:
         message = f"{path}: cannot be written ({error.strerror})"
         raise Refused(message) from error
     return path
+
+
+def _present(path: Path) -> tuple[str, str]:
+    """What the file has, as it stands, and how its lines end. Raises Refused, BadDocument."""
+    read_text(path)
+    text = path.read_bytes().decode()
+    return text, "\r\n" if "\r\n" in text else "\n"
 
 
 def _refuse_closed(path: Path, text: str) -> None:

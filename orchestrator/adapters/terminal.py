@@ -236,7 +236,7 @@ def safety(summary: Summary) -> str:
         return f"this run was walked back as far as it could be, and {lost or 'the catalog differs from before'}"
     half = f"; an index may stand that is not ready: {', '.join(summary.leftovers)}" if summary.leftovers else ""
     if not summary.statements and not half:
-        return on_hosts_only(summary.hosts)
+        return summary.remediation.safe if summary.remediation else on_hosts_only(summary.hosts)
     rest = "resume goes on from there" if summary.state == "held" else "another deploy does what is left"
     whole = summary.holding == summary.promised
     return f"{len(summary.statements)} statements took effect, each is on record{half}" + ("" if whole else f"; {rest}")

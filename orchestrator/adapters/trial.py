@@ -1,7 +1,8 @@
 """A migration tried out on a scratch copy: what it made, and whether it did anything else.
 
-Its SQL is not understood but run, in one transaction. Catalog, dump and rows are read before and after; what
-is new is then dropped again, and the dump has to be what it was; made once more, it has to be what the script left.
+Its SQL is not understood but run, in one transaction. Catalog, dump, rows and what else a dump of the schema does not
+say are read before and after; what is new is then dropped again, and the dump has to be what it was; made once more,
+it has to be what the script left.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ from orchestrator.adapters.programs import dump_installation
 from orchestrator.core.additions import Additions, new_additions
 from orchestrator.core.adoption import NewKey, differing, leaning, new_keys
 from orchestrator.core.catalog import TableName
+from orchestrator.core.migration import split
 from orchestrator.core.outcome import Refused
 from orchestrator.core.revision import Moved, Revisions, moved, version_tables
 
 STEP = "trial"
+OWN_COMMIT = "it has a COMMIT or ROLLBACK of its own"
+OPENS, CLOSES = ("begin", "start"), ("commit", "end")
+ENDS = (*CLOSES, "rollback", "abort", "prepare")
 BEFORE_THE_DUMP = ("--", "\\restrict", "\\unrestrict")
 
 
@@ -54,12 +59,16 @@ def try_out(place: Server, script: bytes) -> Tried:
         before, lines = read_catalog(connection), _schema(connection, place)
         versions = tuple(version_tables(before))
         held, revisions = _rows(connection, versions), _revisions(connection, versions)
-        bound = _run(connection, script)
+        state, inner = _state(connection), _within(script)
+        bound = _run(connection, inner)
+        if inner != script:
+            # The copy is tried without them; run as it stands, they would end our transaction.
+            bound = OWN_COMMIT
     # A session of its own: the script may have changed settings.
     with place.session(STEP, read_only=False) as connection:
         after, came_to = read_catalog(connection), _schema(connection, place)
         keys, additions = tuple(new_keys(before, after)), new_additions(before, after)
-        rows = differences(expected=held, found=_rows(connection, versions))
+        rows = differences(expected=held, found=_rows(connection, versions)) or _changed(state, _state(connection))
         kept = [each for each in versions if after.table(each)]
         history, objection = moved(revisions, _revisions(connection, kept))
         gone = _taken_away(connection, keys, additions)
@@ -130,6 +139,46 @@ def _rows(connection: Connection, versions: Iterable[TableName]) -> Content:
     )
 
 
+def _state(connection: Connection) -> Mapping[str, object]:
+    """Where each sequence is, and which file each materialized view lies in: a refresh writes another."""
+    query = (
+        "select n.nspname as schema, c.relname as name, c.relkind::text as kind, c.relfilenode as file"
+        " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where c.relkind in ('S', 'm') and n.nspname !~ '^pg_'"
+    )
+    found: dict[str, object] = {}
+    with plainly("reading sequences and materialized views of the copy"):
+        for each in connection.execute(query).fetchall():
+            told = f"{each['schema']}.{each['name']}"
+            if each["kind"] == "m":
+                found[f"materialized view {told}"] = each["file"]
+                continue
+            name = sql.Identifier(each["schema"], each["name"])
+            found[f"sequence {told}"] = connection.execute(
+                sql.SQL("select last_value, is_called from {}").format(name)
+            ).fetchone()
+    return found
+
+
+def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> str:
+    """What is new or gone is in the dump's lines."""
+    return "; ".join(name for name, state in before.items() if name in after and after[name] != state)
+
+
+def _within(script: bytes) -> bytes:
+    """The script without BEGIN and COMMIT around it: what it commits itself could not be taken back.
+
+    Raises Refused for a transaction that ends in its middle.
+    """
+    statements = list(split(script.decode(errors="replace")))
+    firsts = [each.split(maxsplit=1)[0].lower() for each in statements]
+    whole = len(firsts) > 1 and firsts[0] in OPENS and firsts[-1] in CLOSES
+    if set(firsts[1:-1] if whole else firsts) & set(ENDS):
+        message = "it ends its own transaction, and what it then does could not be taken back: it is left to its tool"
+        raise Refused(message)
+    return ";\n".join(statements[1:-1]).encode() if whole else script
+
+
 def _run(connection: Connection, script: bytes) -> str:
     """Gives back why it cannot be run in a transaction of ours.
 
@@ -151,7 +200,7 @@ def _run(connection: Connection, script: bytes) -> str:
         message = "it changes roles, or settings of roles and databases, which belong to the whole server"
         raise Refused(message)
     if now["open"] != "1":
-        return "it has a COMMIT or ROLLBACK of its own"
+        return OWN_COMMIT
     return "" if now == session else "it changes settings of its session (SET), which are the deployment's"
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from orchestrator.adapters.as_is import AS_IS
 from orchestrator.adapters.copying import ScratchCopy
-from orchestrator.adapters.derived import derived_folder, write_derived
-from orchestrator.adapters.runbooks import CONTRACT, RunbookFolder
+from orchestrator.adapters.derived import derived_folder, remember_trial, tried_on, write_derived
+from orchestrator.adapters.runbooks import CONTRACT, RunbookFolder, load_runbook
 from orchestrator.adapters.trial import Tried, try_out
 from orchestrator.app.beginning import confirmed
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
-from orchestrator.core.additions import NO_ADDITIONS, NOT_VALID
+from orchestrator.app.site import RUNBOOKS
+from orchestrator.core.additions import NO_ADDITIONS, NOT_VALID, Additions
 from orchestrator.core.adoption import told
-from orchestrator.core.contract import Contract
+from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.outcome import Refused
 from orchestrator.core.timeline import standard_runbook
 
@@ -27,7 +28,8 @@ NOT_ENFORCED = " NOT ENFORCED"
 def taken_apart(request: Request, path: str, *, yes: bool, confirm: Callable[[str], bool]) -> Request:
     """The request with the runbook that the migration comes to. Raises Refused when it does more than add keys.
 
-    A file that was taken apart before is not tried again: what it added may stand already.
+    A file that was taken apart before is not tried again on the same environment: what it added may stand already.
+    Elsewhere it may do more, and is tried there, too.
     """
     if request.dry_run or request.only:
         message = (
@@ -41,18 +43,23 @@ def taken_apart(request: Request, path: str, *, yes: bool, confirm: Callable[[st
         message = f"--migration {path}: cannot be read ({error.strerror})"
         raise Refused(message) from error
     folder = derived_folder(request.runs, migration, script)
-    known = (folder / CONTRACT).exists() and (request.as_is or not (folder / AS_IS).exists())
+    known = tried_on(folder, request.env or "") and (request.as_is or not (folder / AS_IS).exists())
     if not known:
         try:
             tried = _tried(request, folder, script, yes=yes, confirm=confirm)
             as_is = _judge(tried, script, as_is=request.as_is)
+            if as_is:
+                tried = replace(tried, keys=(), additions=NO_ADDITIONS, moved=None)
+            _same(folder, tried)
         except Refused as error:
             message = f"--migration {path}: {error}"
             raise Refused(message) from error
-        if as_is:
-            tried = replace(tried, keys=(), additions=NO_ADDITIONS, moved=None)
-        relations = tuple(each.relation for each in tried.keys)
-        write_derived(folder, migration, script, relations, additions=tried.additions, moved=tried.moved, as_is=as_is)
+        if not (folder / CONTRACT).exists():
+            relations = tuple(each.relation for each in tried.keys)
+            write_derived(
+                folder, migration, script, relations, additions=tried.additions, moved=tried.moved, as_is=as_is
+            )
+        remember_trial(folder, request.env or "")
     return replace(request, runbook=str(folder))
 
 
@@ -77,6 +84,28 @@ def _counted(tried: Tried) -> str:
     if tried.additions:
         words += f", {len(tried.additions.indexes)} indexes, {len(tried.additions.checks)} checks"
     return words
+
+
+def _same(folder: Path, tried: Tried) -> None:
+    """What it came to where it was tried first is what it comes to here. Raises Refused."""
+    if not (folder / CONTRACT).exists():
+        return
+    known = load_runbook(str(folder), root=RUNBOOKS)
+    keys = {_written(each) for each in known.contract.relations} ^ {_written(each.relation) for each in tried.keys}
+    others = {each.id for each in keys} | _names(known.additions) ^ _names(tried.additions)
+    if others:
+        message = f"it adds something else here than where it was tried first: {', '.join(sorted(others))}"
+        raise Refused(message)
+
+
+def _names(additions: Additions) -> set[str]:
+    """Indexes and checks, each with its definition."""
+    return {f"{each.table}: {each.name} {each.definition}" for each in (*additions.indexes, *additions.checks)}
+
+
+def _written(relation: Relation) -> Relation:
+    """Without what a person may have added."""
+    return replace(relation, priority="low", deferred=None)
 
 
 def _gone(folder: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from orchestrator.adapters.ddl import QuotedDdl
+from orchestrator.adapters.derived import tried_on
 from orchestrator.adapters.history_table import QuotedHistory, TableState, read_state
 from orchestrator.adapters.postgres import Connection, Server, plainly
 from orchestrator.adapters.runbooks import RunbookFolder
@@ -16,10 +18,15 @@ from orchestrator.core.plan import Plan
 from orchestrator.core.preflight.history import history_checks
 
 
-def checks_of(folder: RunbookFolder) -> tuple[Check, ...]:
-    """What preflight asks besides; nothing for a runbook without a history."""
-    if folder.history is None:
+def checks_of(folder: RunbookFolder, environment: str) -> tuple[Check, ...]:
+    """What preflight asks besides; nothing for a runbook without a history.
+
+    A migration that was run on a copy of another environment may do more here: its text is compared then.
+    """
+    history = folder.history
+    if history is None:
         return ()
+    history = replace(history, tried=history.tried and tried_on(folder.path, environment))
 
     def others(subject: Subject) -> Iterator[str]:
         for change in changes_of_plan(subject.plan, QuotedDdl()):
@@ -31,7 +38,7 @@ def checks_of(folder: RunbookFolder) -> tuple[Check, ...]:
             if table and any(index.name == name and index.plain_over(each.columns) for index in table.indexes):
                 yield plain_index(QuotedDdl().index(each.table, name, each.columns))
 
-    return history_checks(folder.history, folder.contract, writes=_writes, others=others)
+    return history_checks(history, folder.contract, writes=_writes, others=others)
 
 
 def recorded_last(plan: Plan, history: History, server: Server, *, budget_ms: int) -> Plan:

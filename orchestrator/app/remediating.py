@@ -72,7 +72,7 @@ def remediate(request: Request, wish: Wish, *, apply: bool, yes: bool, confirm: 
             if wish.undo:
                 found = run_to_put_back(work.connection, wish.run, site.environment.name)
                 refuse_open_run(site, work.connection, but=found.id)
-                return put_back(work, found)
+                return put_back(work, found, wish)
             refuse_open_run(site, work.connection)
             return _begin(work, wish)
 
@@ -81,10 +81,13 @@ def run_to_put_back(connection: Connection, name: str | None, environment: str) 
     """The remediation of that name, by default the environment's last that keeps rows. Raises Refused."""
     with plainly("reading the journal in schema orchestrator", reading=True):
         names = [name] if name else reversed(ledger.run_ids(connection, environment))
+        over: set[str] = set()
         for each in names:
             run = events.fold_entries(each, ledger.entries(connection, each))
             done = run.remediated
-            if done and not done.planned.of and (name or (done.made and not done.dropped)):
+            if done and done.planned.of:
+                over |= {done.planned.of} if run.finished and run.finished.state in {"done", "failed"} else set()
+            elif done and (name or (done.made and not done.dropped and each not in over)):
                 return run
     message = (
         f"run {name} is no remediation of this database's ledger" if name else "no remediation is there to put back"
@@ -99,12 +102,13 @@ def is_remediation(connection: Connection, name: str) -> bool:
     return done is not None and not done.planned.of
 
 
-def put_back(work: AtWork, found: Run) -> Answer:
+def put_back(work: AtWork, found: Run, wish: Wish | None = None) -> Answer:
     """The way back of a remediation, as a run of its own. Raises Refused."""
     site = work.site
     planned = _planned_back(site, found, _catalog(site))
     journal = follow(site, work.new_journal())
-    begin(site, journal, work.connection, task="remediate", steps=(STEP,), rolls_back=found.id)
+    options = wish.options if wish else {}
+    begin(site, journal, work.connection, task="remediate", steps=(STEP,), rolls_back=found.id, options=options)
     work.open_ledger(journal)
     if not found.closed:
         work.abandon(found.id, f"put back by run {site.run}")

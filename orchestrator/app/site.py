@@ -169,7 +169,7 @@ class Site:
         return Preflight(
             environment=self.environment,
             contract=self.contract,
-            checks=(*CHECKS, *histories.checks_of(self.folder)),
+            checks=(*CHECKS, *histories.checks_of(self.folder, self.request.env or "")),
             catalog=self.catalog("preflight"),
             prober=prober,
             make_plan=self.make_plan,

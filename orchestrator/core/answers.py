@@ -163,6 +163,7 @@ def run_document(summary: Summary, *, report: str | None, samples: Samples) -> D
         "next_steps": list(summary.next_steps),
         "hosts": [asdict(each) for each in summary.hosts],
         "report": report,
+        "remediation": asdict(summary.remediation) if summary.remediation else None,
     }
 
 
@@ -243,7 +244,6 @@ def report_document(summary: Summary, samples: Samples) -> Document:
         "head": summary.head,
         "audit": asdict(summary.audit) if summary.audit else None,
         "watch": asdict(summary.watch) if summary.watch else None,
-        "remediation": asdict(summary.remediation) if summary.remediation else None,
     }
 
 

@@ -15,7 +15,7 @@ from orchestrator.core.journal.remediation import (
     RowsPutBack,
     RowsRemediated,
 )
-from orchestrator.core.remediation import DONE_WORDS
+from orchestrator.core.remediation import DONE_WORDS, How
 
 RemediationEvent = (
     RemediationPlanned
@@ -71,7 +71,7 @@ class RemediationView:
     """A remediation as it is told. `put_back` is the run whose rows are put back; counts are rows."""
 
     relation: str
-    how: str
+    how: How
     to: tuple[str, ...]
     put_back: str
     planned: int
@@ -92,8 +92,17 @@ class RemediationView:
         """How far it came, in one sentence."""
         return "; ".join(self._parts())
 
+    @property
+    def safe(self) -> str:
+        """What is safe now."""
+        if not self.rows:
+            return "no row was changed"
+        if self.put_back:
+            return f"{self.rows} rows are what they were before run {self.put_back}, each batch is on record"
+        return f"{self.rows} rows {DONE_WORDS[self.how]}, each batch is on record, what was there is in {self.kept}"
+
     def _parts(self) -> Iterator[str]:
-        word = "put back" if self.put_back else DONE_WORDS[self.how]  # type: ignore[index]
+        word = "put back" if self.put_back else DONE_WORDS[self.how]
         yield f"{self.rows} rows {word} in {self.batches} batches"
         if self.lost:
             yield f"{self.lost} could not be put back: gone, or changed since"
@@ -129,3 +138,18 @@ def view_of(done: Remediated) -> RemediationView:
         statements=planned.statements,
         notes=remedy.notes,
     )
+
+
+def after_remediation(done: Remediated, run: str, where: str, *, again: str, dry: bool) -> Iterator[str]:
+    """What to type once a remediation is over; `again` has the options that it was asked for with."""
+    if dry:
+        undo = " --undo" if done.planned.of else ""
+        yield f"to do it: invoke remediate {where}{undo}{again} --apply"
+        return
+    left = done.counted.orphans if done.counted else 0
+    if done.planned.of:
+        return
+    if left:
+        yield f"{left} orphans are left: another --how for them, or repair what keeps them, then invoke remediate again"
+    if done.rows:
+        yield f"to put the rows back: invoke rollback {where} --run {run}"

@@ -24,7 +24,7 @@ from orchestrator.core.journal import (
 )
 from orchestrator.core.outcome import RunState, StepState
 from orchestrator.core.prediction import Comparison, compare
-from orchestrator.core.remediated import RemediationView, view_of
+from orchestrator.core.remediated import RemediationView, after_remediation, view_of
 from orchestrator.core.run import Run
 from orchestrator.core.verdict import Word
 from orchestrator.core.watch_series import WatchView, watch_view
@@ -189,6 +189,7 @@ def _waits(run: Run) -> Iterator[float]:
     told += [(each.waited_ms, each.blocked_ms) for each in run.undone.values()]
     yield from (bound if waited is None else waited for waited, bound in told)
     yield from (each.waited_ms for each in run.lock_failures)
+    yield from (run.remediated.longest_ms,) if run.remediated else ()
 
 
 def _blockers(run: Run) -> Iterator[str]:
@@ -252,6 +253,8 @@ def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -
     waits = state in {"held", "interrupted"}
     # A step that waited says what it waits for; once its run is over nobody hears that any more.
     yield from (each.remedy for each in run.steps.values() if each.remedy and (waits or each.state != "held"))
+    if run.remediated and state in {"done", "failed"}:
+        yield from after_remediation(run.remediated, run.id, where, again=_repeated(started), dry=started.dry_run)
     if any(row.orphans for row in relations):
         yield "repair the orphans (a query stands beside each relation), then deploy again: only what is left is done"
     if state == "refused":
@@ -279,9 +282,12 @@ def _opens(run: Run) -> Iterator[str]:
     yield from dict.fromkeys(way for way in ways if way)
 
 
+REPEATED = ("only", "until", "like", "evidence", "relation", "how", "to", "batch")
+
+
 def _repeated(started: RunStarted) -> str:
     """The options that make a command the same one again; who passed a gate on purpose has to say so again."""
-    told = {name: started.options.get(name) for name in ("only", "until", "like", "evidence")}
+    told = {name: started.options.get(name) for name in REPEATED}
     return "".join(
         f" --{name} {shlex.quote(value)}" for name, value in {**told, "run": started.rolls_back}.items() if value
     )

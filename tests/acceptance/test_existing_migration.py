@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import servers
-from tests.acceptance.desk import Desk, execute, fingerprint, keys, value
+from tests.acceptance.desk import Desk, execute, finding, fingerprint, keys, value
 from tests.acceptance.migrated import TABLES
 from tests.acceptance.test_history_findings import HISTORY, KEYS, row
 from tests.conftest import MATRIX, ClusterUrl
@@ -63,6 +63,10 @@ def test_prismas_migration_is_deployed_online_and_recorded(desk: Desk, url: str,
     (folder,) = (desk.runs / "migrations").iterdir()
     assert deploy(desk, path)[0] == 0
     assert desk.rollback(runbook=str(folder)).exit_code == 0
+    # On an environment where it was not tried, nobody knows what `references customers` and the rest come to.
+    desk.environment("twin", url)
+    assert finding(desk.preflight("twin", runbook=str(folder)), "history.content")["status"] == "fail"
+    assert finding(desk.preflight(runbook=str(folder)), "history.content")["status"] == "pass"
     assert (fingerprint(url), value(url, count)) == (before, 0)
     assert value(url, "select count(*) from pg_database where datname like 'orchestrator_scratch%'") == 0
 
@@ -104,3 +108,53 @@ def test_words_that_do_not_go_together(desk: Desk, url: str, tmp_path: Path) -> 
     assert "cannot be read" in deploy(desk, tmp_path / "lost.sql")[1]
     said = desk.typed("deploy", "--env", "staging", "--migration", str(path), "--dry-run")
     assert (said.returncode, "neither --dry-run nor --only" in said.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("select setval('counter', 77);", "it changes rows, which is not deployed online: sequence public.counter"),
+        ("select setval('counter', 1, true);", "sequence public.counter"),
+        ("refresh materialized view far;", "materialized view public.far"),
+        ("commit; create role left_behind;", "it ends its own transaction"),
+    ],
+)
+def test_what_no_dump_of_a_schema_shows_is_refused(desk: Desk, url: str, tmp_path: Path, more: str, words: str) -> None:
+    """It would be recorded as applied and never be done; and nothing of it outlives the copy."""
+    execute(url, "create sequence counter", "create materialized view far as select 1 as one with no data")
+    path = tmp_path / "change.sql"
+    path.write_text(f"{WRITTEN}{more}\n")
+    code, said = deploy(desk, path)
+    assert (code, words in said) == (2, True), said
+    assert value(url, "select count(*) from pg_roles where rolname = 'left_behind'") == 0
+
+
+def test_a_script_may_have_a_transaction_of_its_own(desk: Desk, url: str, tmp_path: Path) -> None:
+    """It is tried without it, and a role that it makes is gone."""
+    path = tmp_path / "change.sql"
+    path.write_text(f"BEGIN;\n{WRITTEN}create role left_behind;\nCOMMIT;\n")
+    code, said = deploy(desk, path)
+    assert (code, "it changes roles" in said) == (2, True), said
+    assert value(url, "select count(*) from pg_roles where rolname = 'left_behind'") == 0
+    path.write_text(f"begin;\n{WRITTEN}end;\n")
+    assert deploy(desk, path)[0] == 0
+    assert len(keys(url)) == 2
+
+
+def test_another_environment_is_tried_too(desk: Desk, url: str, cluster_url: ClusterUrl, tmp_path: Path) -> None:
+    """An index that stands in the one is made in the other, which is more than keys."""
+    index = "create index if not exists by_best on customers (best)"
+    bare = servers.fresh_database(cluster_url(16))
+    execute(bare, *TABLES)
+    execute(url, index)
+    desk.environment("bare", bare)
+    path = tmp_path / "change.sql"
+    path.write_text(f"{index};\n{WRITTEN}")
+    assert deploy(desk, path)[0] == 0
+    said = desk.typed("deploy", "--env", "bare", "--migration", str(path), "--yes")
+    assert (said.returncode, keys(bare)) == (2, {})
+    assert "it adds something else here than where it was tried first" in said.stderr
+    execute(bare, index)
+    assert desk.typed("deploy", "--env", "bare", "--migration", str(path), "--yes").returncode == 0
+    assert len(keys(bare)) == 2
+    servers.drop_database(bare)

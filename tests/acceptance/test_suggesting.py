@@ -93,6 +93,16 @@ def test_what_people_wrote_stays(request_of: Request) -> None:
     assert path.read_bytes() == before
 
 
+def test_line_ends_of_windows_stay(request_of: Request) -> None:
+    """Else every line of the file would differ for git."""
+    path = Path(request_of.runbook) / "foreign_keys.toml"
+    written = WRITTEN.replace("\n", "\r\n").encode()
+    path.write_bytes(written)
+    suggest(request_of, Wishes())
+    assert path.read_bytes().startswith(written)
+    assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n") > written.count(b"\n")
+
+
 def test_names_of_any_kind_are_written(request_of: Request, database: str) -> None:
     """Quotes, backslashes, line breaks, control characters, letters beyond ASCII: the reader takes what is written."""
     odd = 'odd "\\ \n \x7f \U0001f600 täble'

@@ -131,7 +131,7 @@ def _content(
         judge,
         "only keys of the contract, with their definitions",
         "make contract and migration agree: invoke generate writes one that does;"
-        " policy.create_missing_indexes builds its indexes",
+        " policy.create_missing_indexes builds its indexes; invoke deploy --migration tries it on a copy",
         "critical" if readable else "optional",
     )
 
