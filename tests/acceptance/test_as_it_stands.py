@@ -75,7 +75,9 @@ def test_killed_and_taken_up(desk: Desk, url: str, tmp_path: Path, point: str) -
     ("text", "words"),
     [
         ("begin; alter table customers add more int; commit;", "a COMMIT or ROLLBACK of its own"),
-        ("set lock_timeout = '1h'; alter table customers add more int;", "settings of its session"),
+        pytest.param(
+            "set lock_timeout = '1h'; alter table customers add more int;", "settings of its session", marks=MATRIX
+        ),
     ],
 )
 def test_what_is_no_part_of_a_transaction(desk: Desk, url: str, tmp_path: Path, text: str, words: str) -> None:
