@@ -152,6 +152,18 @@ def _passing(request: Request, override: str | None, reason: str | None, evidenc
     return replace(request, passage=passage(override, reason, evidence))
 
 
+def _as_it_stands(request, *, as_is, accept_no_undo, migration):
+    """The request of a script that is run as it stands. Raises Refused."""
+    from dataclasses import replace
+
+    from orchestrator.core.outcome import Refused
+
+    if as_is and migration is None:
+        message = "--as-is goes with --migration FILE"
+        raise Refused(message)
+    return replace(request, as_is=as_is, accept_no_undo=accept_no_undo)
+
+
 def _typed(name: str) -> bool:
     """Ask for the environment's name on a terminal; without one the answer is no."""
     if not sys.stdin.isatty():
@@ -173,6 +185,8 @@ def _typed(name: str) -> bool:
     override_reason=OVERRIDE_REASON,
     evidence=EVIDENCE,
     migration="this SQL file instead of a runbook: tried on a copy; keys, indexes and checks are deployed online",
+    as_is="with --migration: run the file as it stands, in one transaction, when it does anything else",
+    accept_no_undo="a script that is run as it stands has no way back: go on all the same",
 )
 def deploy(
     request,
@@ -185,12 +199,15 @@ def deploy(
     override_reason=None,
     evidence=None,
     migration=None,
+    as_is=False,
+    accept_no_undo=False,
 ):
     """Carry the runbook out: preflight, plan, audit, gates, backup, apply, validate."""
     from orchestrator.app import resuming, runs
     from orchestrator.core.outcome import OpenRun
 
     request = _passing(request, override, override_reason, evidence)
+    request = _as_it_stands(request, as_is=as_is, accept_no_undo=accept_no_undo, migration=migration)
     if migration is not None:
         from orchestrator.app import existing
 

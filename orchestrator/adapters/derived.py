@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from orchestrator.adapters.additions import ADDITIONS, additions_lines, toml_text
+from orchestrator.adapters.as_is import AS_IS
 from orchestrator.adapters.history import HISTORY
 from orchestrator.adapters.runbooks import CONTRACT
 from orchestrator.core.additions import Additions
@@ -37,6 +38,7 @@ def write_derived(
     *,
     additions: Additions,
     moved: Moved | None,
+    as_is: bool = False,
 ) -> None:
     """Contract, additions and, for one of Prisma's or Alembic's, history; the contract comes last: then it is whole.
 
@@ -47,13 +49,14 @@ def write_derived(
     texts = {
         HISTORY: "".join(f"{key} = {toml_text(value)}\n" for key, value in history.items()),
         ADDITIONS: "\n".join(additions_lines(additions)),
+        AS_IS: script.decode() if as_is else "",
         CONTRACT: "\n".join(_lines(migration, relations)),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             if text:
-                (folder / name).write_text(text, encoding="utf-8")
+                (folder / name).write_bytes(text.encode())
     except OSError as error:
         message = f"{folder}: cannot be written ({error.strerror})"
         raise Refused(message) from error

@@ -14,10 +14,12 @@ from typing import Any, Literal, get_args
 from pydantic import TypeAdapter
 
 from orchestrator.adapters.additions import additions_of
+from orchestrator.adapters.as_is import script_of
 from orchestrator.adapters.decisions import decision_of
 from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
 from orchestrator.adapters.history import history_of
 from orchestrator.core.additions import NO_ADDITIONS, Additions
+from orchestrator.core.as_is import Script
 from orchestrator.core.catalog import Action, Deferrable, TableName
 from orchestrator.core.checklist import item_key
 from orchestrator.core.checks import Severity
@@ -112,6 +114,7 @@ class RunbookFolder:
     decision: Decision | None = None
     history: History | None = None
     additions: Additions = NO_ADDITIONS
+    script: Script | None = None
 
     @property
     def steps(self) -> tuple[StepName, ...]:
@@ -143,8 +146,8 @@ def load_runbook(name: str, *, root: Path, with_decision: bool = True) -> Runboo
     if not (path / CONTRACT).exists():
         message = f"{path}: no {CONTRACT}; a runbook folder needs one"
         raise Refused(message)
-    runbook, additions = _timeline(path), additions_of(path)
-    contract = load_contract(path / CONTRACT, may_be_empty=bool(additions))
+    runbook, additions, script = _timeline(path), additions_of(path), script_of(path)
+    contract = load_contract(path / CONTRACT, may_be_empty=bool(additions or script))
     return RunbookFolder(
         path=path,
         runbook=runbook,
@@ -153,6 +156,7 @@ def load_runbook(name: str, *, root: Path, with_decision: bool = True) -> Runboo
         decision=decision_of(path, runbook) if with_decision else None,
         history=history_of(path),
         additions=additions,
+        script=script,
     )
 
 

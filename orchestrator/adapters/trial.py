@@ -28,6 +28,7 @@ from orchestrator.core.outcome import Refused
 from orchestrator.core.revision import Moved, Revisions, moved, version_tables
 
 STEP = "trial"
+OWN_COMMIT = "it has a COMMIT or ROLLBACK of its own"
 OPENS, CLOSES = ("begin", "start"), ("commit", "end")
 ENDS = (*CLOSES, "rollback", "abort", "prepare")
 BEFORE_THE_DUMP = ("--", "\\restrict", "\\unrestrict")
@@ -38,7 +39,8 @@ class Tried:
     """What a migration did: its keys and additions, how it moved Alembic's history, and what else it did.
 
     `others` are the lines of a dump that differ without these, `rows` what it did to rows, `objection` why its history
-    cannot be recorded, `leans` the keys that need a unique index of the same file.
+    cannot be recorded, `leans` the keys that need a unique index of the same file,
+    `bound` why it cannot be run in a transaction of ours.
     """
 
     keys: tuple[NewKey, ...]
@@ -48,6 +50,7 @@ class Tried:
     moved: Moved | None = None
     objection: str = ""
     leans: tuple[str, ...] = ()
+    bound: str = ""
 
 
 def try_out(place: Server, script: bytes) -> Tried:
@@ -56,8 +59,11 @@ def try_out(place: Server, script: bytes) -> Tried:
         before, lines = read_catalog(connection), _schema(connection, place)
         versions = tuple(version_tables(before))
         held, revisions = _rows(connection, versions), _revisions(connection, versions)
-        state = _state(connection)
-        _run(connection, _within(script))
+        state, inner = _state(connection), _within(script)
+        bound = _run(connection, inner)
+        if inner != script:
+            # The copy is tried without them; run as it stands, they would end our transaction.
+            bound = OWN_COMMIT
     # A session of its own: the script may have changed settings.
     with place.session(STEP, read_only=False) as connection:
         after, came_to = read_catalog(connection), _schema(connection, place)
@@ -65,10 +71,8 @@ def try_out(place: Server, script: bytes) -> Tried:
         rows = differences(expected=held, found=_rows(connection, versions)) or _changed(state, _state(connection))
         kept = [each for each in versions if after.table(each)]
         history, objection = moved(revisions, _revisions(connection, kept))
-        with plainly("taking what is new away from the copy"):
-            for text in _away(keys, additions):
-                connection.execute(text.encode())
-        others = differing(lines, _schema(connection, place))
+        gone = _taken_away(connection, keys, additions)
+        others = differing(lines, _schema(connection, place) if gone else came_to)
         if not others and not any(each.objection for each in keys):
             with plainly("making it once more on the copy"):
                 for text in _again(keys, additions):
@@ -83,7 +87,21 @@ def try_out(place: Server, script: bytes) -> Tried:
             moved=history,
             objection=objection,
             leans=tuple(leaning(keys, before)),
+            bound=bound,
         )
+
+
+def _taken_away(connection: Connection, keys: tuple[NewKey, ...], additions: Additions) -> bool:
+    """Whether what is new could be dropped again; what other new things depend on cannot."""
+    # The snapshot of its rows was read only.
+    connection.isolation_level, connection.read_only = None, False
+    try:
+        with connection.transaction():
+            for text in _away(keys, additions):
+                connection.execute(text.encode())
+    except psycopg.errors.DependentObjectsStillExist:
+        return False
+    return True
 
 
 def _away(keys: tuple[NewKey, ...], additions: Additions) -> Iterator[str]:
@@ -161,12 +179,18 @@ def _within(script: bytes) -> bytes:
     return ";\n".join(statements[1:-1]).encode() if whole else script
 
 
-def _run(connection: Connection, script: bytes) -> None:
-    """Before it is committed: what it did to the server itself would outlive the copy. Raises Refused."""
+def _run(connection: Connection, script: bytes) -> str:
+    """Gives back why it cannot be run in a transaction of ours.
+
+    Before it is committed: what it did to the server itself would outlive the copy. Raises Refused.
+    """
     before = _shared(connection)
     try:
         connection.execute("begin")
+        connection.execute("select set_config('orchestrator.trial', '1', true)")
+        session = _session(connection)
         connection.execute(script)
+        now = _session(connection)
         changed = _shared(connection) != before
         connection.execute("rollback" if changed else "commit")
     except psycopg.Error as error:
@@ -175,6 +199,19 @@ def _run(connection: Connection, script: bytes) -> None:
     if changed:
         message = "it changes roles, or settings of roles and databases, which belong to the whole server"
         raise Refused(message)
+    if now["open"] != "1":
+        return OWN_COMMIT
+    return "" if now == session else "it changes settings of its session (SET), which are the deployment's"
+
+
+def _session(connection: Connection) -> Mapping[str, object]:
+    """Whether our transaction is still open, and what holds in this session. Raises psycopg.Error."""
+    query = (
+        "select coalesce(current_setting('orchestrator.trial', true), '') as open, current_user::text as role,"
+        " (select md5(string_agg(name || '=' || setting, ',' order by name)) from pg_settings"
+        " where source = 'session') as settings"
+    )
+    return connection.execute(query).fetchone() or {}
 
 
 def _shared(connection: Connection) -> object:

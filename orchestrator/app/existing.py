@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.adapters.as_is import AS_IS
 from orchestrator.adapters.copying import ScratchCopy
 from orchestrator.adapters.derived import derived_folder, remember_trial, tried_on, write_derived
 from orchestrator.adapters.runbooks import CONTRACT, RunbookFolder, load_runbook
@@ -15,7 +16,7 @@ from orchestrator.app.beginning import confirmed
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.app.site import RUNBOOKS
-from orchestrator.core.additions import NOT_VALID, Additions
+from orchestrator.core.additions import NO_ADDITIONS, NOT_VALID, Additions
 from orchestrator.core.adoption import told
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.outcome import Refused
@@ -42,17 +43,22 @@ def taken_apart(request: Request, path: str, *, yes: bool, confirm: Callable[[st
         message = f"--migration {path}: cannot be read ({error.strerror})"
         raise Refused(message) from error
     folder = derived_folder(request.runs, migration, script)
-    if not tried_on(folder, request.env or ""):
+    known = tried_on(folder, request.env or "") and (request.as_is or not (folder / AS_IS).exists())
+    if not known:
         try:
             tried = _tried(request, folder, script, yes=yes, confirm=confirm)
-            _judge(tried)
+            as_is = _judge(tried, script, as_is=request.as_is)
+            if as_is:
+                tried = replace(tried, keys=(), additions=NO_ADDITIONS, moved=None)
             _same(folder, tried)
         except Refused as error:
             message = f"--migration {path}: {error}"
             raise Refused(message) from error
         if not (folder / CONTRACT).exists():
             relations = tuple(each.relation for each in tried.keys)
-            write_derived(folder, migration, script, relations, additions=tried.additions, moved=tried.moved)
+            write_derived(
+                folder, migration, script, relations, additions=tried.additions, moved=tried.moved, as_is=as_is
+            )
         remember_trial(folder, request.env or "")
     return replace(request, runbook=str(folder))
 
@@ -107,7 +113,31 @@ def _gone(folder: Path) -> None:
         folder.rmdir()
 
 
-def _judge(tried: Tried) -> None:
+def _judge(tried: Tried, script: bytes, *, as_is: bool) -> bool:
+    """Whether it is run as it stands; what can go online always does. Raises Refused."""
+    try:
+        _online(tried)
+    except Refused:
+        if not as_is or not (tried.others or tried.rows):
+            raise
+        _fit(tried, script)
+        return True
+    return False
+
+
+def _fit(tried: Tried, script: bytes) -> None:
+    """Raises Refused for a script that is no part of one transaction."""
+    if tried.bound:
+        message = f"{tried.bound}: it cannot be run as it stands"
+        raise Refused(message)
+    try:
+        script.decode()
+    except UnicodeDecodeError as error:
+        message = "it is not UTF-8 text"
+        raise Refused(message) from error
+
+
+def _online(tried: Tried) -> None:
     """Raises Refused for anything but new keys, indexes and checks."""
     if tried.others:
         message = (

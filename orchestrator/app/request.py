@@ -23,6 +23,8 @@ class Request:
     dry_run: bool = False
     only: tuple[str, ...] = ()
     passage: Passage = field(default_factory=Passage)
+    as_is: bool = False
+    accept_no_undo: bool = False
     hosts_said: Mapping[str, Settled] = field(default_factory=dict)
 
     @property

@@ -41,6 +41,9 @@ def deploy(request: Request, *, yes: bool, until: str | None, confirm: Callable[
         if until is not None and until not in steps:
             message = f"--until {until}: no such step; known: {', '.join(steps)}"
             raise Refused(message)
+        if site.folder.script and not (request.accept_no_undo or request.dry_run):
+            message = f"{site.folder.script.name} is run as it stands and has no way back: say --accept-no-undo"
+            raise Refused(message)
         if request.dry_run:
             return _dry_run(site, steps[: steps.index(until) + 1] if until else steps, stack)
         confirmed(site, yes=yes, confirm=confirm)

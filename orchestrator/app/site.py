@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from orchestrator.adapters.as_is import ran
 from orchestrator.adapters.attempts import Looker
 from orchestrator.adapters.audit_sql import AuditSql
 from orchestrator.adapters.backup import DumpBackup, ExternalBackup
@@ -36,6 +37,7 @@ from orchestrator.adapters.terminal import Screen
 from orchestrator.app import histories
 from orchestrator.app.request import Request
 from orchestrator.core.additions import with_additions
+from orchestrator.core.as_is import with_script
 from orchestrator.core.audit_plan import with_audits
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
@@ -110,6 +112,8 @@ class Site:
         road = bool(self.contract.road)
         made = with_audits(made, catalog=catalog, whole=self.promised, writer=AuditSql(), wanted=road)
         history, budget_ms = self.folder.history, self.environment.policy.lock_timeout_ms
+        if script := self.folder.script:
+            made = with_script(made, script, ran=ran(self.server, script), lock_timeout_ms=budget_ms)
         made = with_additions(made, self.folder.additions, catalog, QuotedDdl(), budget_ms=budget_ms)
         # Where the keys are kept out, another tool's migration of them is not applied.
         if history is None or road:
@@ -148,6 +152,7 @@ class Site:
         checks = ((each.id, each.sql) for each in self.folder.checks)
         history = self.folder.history
         lines = (*definition(self.folder.steps, self.promised, checks), *self.folder.additions.lines)
+        lines += (self.folder.script.id,) if self.folder.script else ()
         return (*lines, *((history.line,) if history else ()), *command_lines(self.folder.on_hosts))
 
     def scratch(self) -> ServerScratch | EmbeddedScratch:

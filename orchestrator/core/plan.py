@@ -18,13 +18,15 @@ from orchestrator.core.contract import Contract, Priority, Relation
 from orchestrator.core.locks import Lock, Mode
 from orchestrator.core.matching import Match, Status, match, match_all
 
-StatementKind = Literal["add", "validate", "adopt", "index", "history", "install", "remove", "check", "validate check"]
+StatementKind = Literal[
+    "add", "validate", "adopt", "index", "history", "install", "remove", "check", "validate check", "script"
+]
 ConstraintState = Literal["absent", "not valid", "valid"]
 
 OF_AUDITS: frozenset[StatementKind] = frozenset({"install", "remove"})
 """What puts validation functions and orphan audits into schema orphan_audit, or takes them away."""
 
-BESIDE_KEYS: frozenset[StatementKind] = OF_AUDITS | {"index", "history", "check", "validate check"}
+BESIDE_KEYS: frozenset[StatementKind] = OF_AUDITS | {"index", "history", "check", "validate check", "script"}
 """What makes no key."""
 
 NOT_VALID_ON_PARTITIONED_SINCE = 18
@@ -93,8 +95,8 @@ class Statement:
 
     @property
     def shown(self) -> str:
-        """The SQL for a screen; that of an audit's piece is long, and told by its length."""
-        if self.kind not in OF_AUDITS:
+        """The SQL for a screen; that of an audit's piece or of a script is long, and told by its length."""
+        if self.kind not in {*OF_AUDITS, "script"}:
             return f"{self.sql};"
         return f"-- {self.id}: {len(self.sql.splitlines())} lines, invoke plan --format sql shows them"
 

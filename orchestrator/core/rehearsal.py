@@ -106,7 +106,7 @@ def measured(plan: Plan, walks: Iterable[Walk], held: Held) -> Iterator[Measured
                 duration_ms=round(median(times), 3),
                 blocked_ms=max(each.blocked_ms for each in found),
                 times_ms=times,
-                table="" if statement.kind in {"add", "history", *OF_AUDITS} else str(statement.proof.table),
+                table="" if statement.kind in {"add", "history", "script", *OF_AUDITS} else str(statement.proof.table),
             )
 
 

@@ -133,7 +133,7 @@ def _before(statement: Statement, statements: tuple[Statement, ...]) -> Iterator
             yield from (each.id for each in keys if each.proof.table in tables)
         case "history":
             yield from (each.id for each in statements if each.kind != "history")
-        case "add" | "index" | "install" | "remove" | "check":
+        case "add" | "index" | "install" | "remove" | "check" | "script":
             return
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from orchestrator.core.additions import objection_to_dropping
+from orchestrator.core.as_is import NO_WAY_BACK
 from orchestrator.core.audit_plan import objection_to_undoing
 from orchestrator.core.catalog import Catalog, ForeignKey
 from orchestrator.core.contract import Contract, Relation
@@ -75,7 +76,7 @@ class WalkBack:
     def _undo(self, statement: Statement, work: Run, reason: str | None) -> bool:
         """Whether it was undone; otherwise why not is on record."""
         if reason:
-            self._pass_over(statement, work, reason)
+            self._pass_over(statement, work, reason, stands=statement.kind == "script")
             return False
         try:
             self.dispatch.walk_back(statement, of=work.id)
@@ -146,8 +147,8 @@ def objection(statement: Statement, key: ForeignKey | None, work: Run) -> str | 
 
 def _objection(statement: Statement, catalog: Catalog, work: Run) -> str | None:
     """Why a statement must not be undone, whatever it made. A migration's row has a guard in its own SQL."""
-    if statement.kind == "history":
-        return None
+    if statement.kind in {"history", "script"}:
+        return NO_WAY_BACK if statement.kind == "script" else None
     if statement.kind in OF_AUDITS:
         return objection_to_undoing(statement, catalog)
     if statement.kind in {"check", "validate check"}:

@@ -40,7 +40,7 @@ class MakePlan:
         recorder.record(PlanRecorded(plan=plan))
         counts = Counter(each.status for each in plan.relations)
         told = ", ".join(f"{count} {status}" for status, count in counts.items())
-        return Done(note=f"{len(plan.statements)} statements for {told}")
+        return Done(note=f"{len(plan.statements)} statements for {told or 'no relation'}")
 
     def preview(self, run: Run) -> Iterator[str]:
         """Every relation with its status."""

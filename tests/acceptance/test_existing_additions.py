@@ -75,7 +75,7 @@ alter table customers add constraint "positive" check (id > 0);
     ("point", "number"),
     [
         ("index:built", 1),
-        ("effect:committed", 2),
+        pytest.param("effect:committed", 2, marks=MATRIX),
         pytest.param("effect:begin", 2, marks=MATRIX),
         pytest.param("effect:committed", 3, marks=MATRIX),
     ],
@@ -114,10 +114,11 @@ def test_killed_between_effect_and_record(desk: Desk, url: str, tmp_path: Path, 
             marks=MATRIX,
         ),
         ("create index on orders (id); comment on index orders_id_idx is 'x'", "COMMENT ON INDEX public.orders_id_idx"),
-        (
+        pytest.param(
             "create unique index on customers (best, id); alter table orders add foreign key (id, customer_id)"
             " references customers (best, id)",
             "needs a unique index that the same file makes",
+            marks=MATRIX,
         ),
         pytest.param(
             "alter table orders add unique (customer_id)",
