@@ -53,15 +53,19 @@ def lock_sql(lock: Lock) -> str:
 PAGES: Final = (".html.j2", ".html", ".css", ".js")
 TEXTS: Final = (".md.j2", ".sql.j2", ".txt.j2", ".json.j2", ".py.j2")
 
+NONE: Final = Overrides()
+"""Stands for all tasks without own templates: they share what was compiled, and a changed file is compiled again."""
+
 _made: Final[WeakKeyDictionary[Overrides, tuple[Sandbox, OwnFirst]]] = WeakKeyDictionary()
 
 
 def _environment(overrides: Overrides, *, anew: bool = False) -> tuple[Sandbox, OwnFirst]:
     """The environment of these overrides; kept, because compiling takes longer than rendering."""
-    made = None if anew else _made.get(overrides)
+    kept = overrides if overrides.folders else NONE
+    made = None if anew else _made.get(kept)
     if made is None:
-        loader = OwnFirst(overrides, TEMPLATES)
-        made = _made[overrides] = (_sandbox(loader), loader)
+        loader = OwnFirst(kept, TEMPLATES)
+        made = _made[kept] = (_sandbox(loader), loader)
     return made
 
 

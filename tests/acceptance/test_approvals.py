@@ -24,6 +24,7 @@ from orchestrator.core.run import Run
 from tests import servers
 from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import Desk, execute, fingerprint, keys, rows, value
+from tests.conftest import MATRIX
 
 NAMES = ("ayu", "budi", "citra", "dewi", "team")
 APPROVER = "orchestrator_approver"
@@ -221,6 +222,7 @@ def test_a_run_under_a_shared_role_is_refused(office: Office) -> None:
     assert "shared by Budi and Citra" in answer.document["reason"]
 
 
+@MATRIX
 def test_the_same_person_twice_is_one(office: Office) -> None:
     """Two approvals are two people."""
     office.opens(approvals=2)
@@ -235,6 +237,7 @@ def test_the_same_person_twice_is_one(office: Office) -> None:
     assert sorted(each["person"] for each in done.document["answers"]) == ["Budi", "Citra"]
 
 
+@MATRIX
 def test_an_approval_does_not_survive_another_column(office: Office) -> None:
     """One added column in a touched table: the same plan, and yet it has to be looked at again."""
     run = held(office)

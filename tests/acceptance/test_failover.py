@@ -53,6 +53,7 @@ def promote(site: Site, standby: PhysicalCopy) -> None:
     site.leads_to(standby.port)
 
 
+@MATRIX
 def test_a_failover_without_loss(desk: Desk, site: Site, standby: PhysicalCopy, at: At) -> None:
     """The run goes on by itself on the promoted standby: same identifier, each statement once, chain whole."""
 

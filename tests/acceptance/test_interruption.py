@@ -17,6 +17,7 @@ from orchestrator.adapters import interruption
 from orchestrator.adapters.interruption import Interruption
 from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, EXIT_REFUSED
 from tests.acceptance.desk import ROOT, Desk, counts, fingerprint, keys, rows
+from tests.conftest import MATRIX
 
 PATIENCE_S = 60
 
@@ -74,7 +75,11 @@ def no_session(url: str) -> None:
         continue
 
 
-@pytest.mark.parametrize("order", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    "order",
+    [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=MATRIX)],
+    ids=["Ctrl-C", "SIGTERM", "SIGHUP"],
+)
 def test_an_interrupted_apply_is_held(desk: Desk, staging: str, order: signal.Signals) -> None:
     """In the middle of waiting for a lock: exit 3, no lock left behind, and resume does the rest."""
     with psycopg.connect(staging) as writer:

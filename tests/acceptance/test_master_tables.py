@@ -32,7 +32,7 @@ from tests.acceptance.desk import (
     tree,
     value,
 )
-from tests.conftest import MAJORS
+from tests.conftest import ENDS
 
 FACTS: dict[str, Any] = json.loads((ROOT / "tests/cases/master_tables.json").read_text("utf-8"))
 PROMISED = [fact for fact in FACTS["relations"] if fact["status"] != "deferred"]
@@ -62,7 +62,7 @@ def promised() -> list[tuple[str, str, str, str]]:
     return sorted((fact["table"], fact["column"], fact["references"], fact["on_delete"]) for fact in PROMISED)
 
 
-@pytest.mark.parametrize("master_on", MAJORS, indirect=True)
+@pytest.mark.parametrize("master_on", ENDS, indirect=True)
 def test_there_back_and_there_again(desk: Desk, master_on: str) -> None:
     """44 are added; again: nothing to do; rollback: as before; again: 44 are added."""
     desk.environment("staging", master_on)

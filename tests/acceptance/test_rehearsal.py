@@ -264,6 +264,7 @@ def test_a_table_that_is_missing(desk: Desk, staging: str) -> None:
     assert finding(answer, "rehearsal.ways-back")["status"] == "pass"
 
 
+@MATRIX
 def test_a_rehearsal_is_told_in_the_history(desk: Desk, staging: str) -> None:
     """With all runs; the status stays that of the last deployment."""
     deployed = desk.deploy(only=FEW).document["run"]
@@ -298,6 +299,7 @@ select false as passed, 'no' as observed
 """
 
 
+@MATRIX
 def test_a_hold_is_told_and_the_rehearsal_goes_on(desk: Desk, database: str) -> None:
     """One important finding: every way back is walked all the same, and the verdict is HOLD, exit 3."""
     desk.environment("staging", database, kind="staging")

@@ -21,7 +21,7 @@ from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_RE
 from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import MASTER, Desk, counts, execute, fingerprint, keys, rows, states, value
 from tests.acceptance.losses import lose_statements
-from tests.conftest import server_of
+from tests.conftest import MATRIX, server_of
 
 
 def test_it_goes_on_where_it_stopped(desk: Desk, staging: str, interrupted: str) -> None:
@@ -125,6 +125,7 @@ def test_a_lost_tail_is_on_record_when_the_copy_was_made_anew_before(
     assert desk.verified(interrupted) == (EXIT_DONE, "rewound")
 
 
+@MATRIX
 def test_a_copy_without_which_the_run_went_on(desk: Desk, staging: str, interrupted: str, stop_at: Stop) -> None:
     """Machine A copied events that a failover lost, machine B went on without them: so does A, and tells."""
     lost = desk.folder / "machine A"

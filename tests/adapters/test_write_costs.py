@@ -20,7 +20,7 @@ from orchestrator.core.catalog import TableName
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.performance import Costs, Timing
 from tests import servers
-from tests.conftest import ENDS, NEWEST, ClusterUrl, server_of
+from tests.conftest import ENDS, MATRIX, NEWEST, ClusterUrl, server_of
 
 CONTRACT = load_contract(Path(__file__).parents[2] / "runbooks" / "master_tables" / "foreign_keys.toml")
 SECONDS = 1.0
@@ -259,6 +259,7 @@ def test_a_pgbench_that_fails_leaves_the_tables_without_latency_and_says_why(
     assert all("no luck" in each.unknown for each in event.loads)
 
 
+@MATRIX
 def test_a_write_that_a_trigger_of_the_application_refuses_is_unknown_with_its_words(master: str) -> None:
     """Nobody is left to guess why a table has no number."""
     loading.fill(server_of(master), CONTRACT, rows=1_000)
