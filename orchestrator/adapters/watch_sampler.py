@@ -20,7 +20,7 @@ from orchestrator.core.contract import Contract
 from orchestrator.core.matching import match_all
 from orchestrator.core.outcome import OrchestratorError
 from orchestrator.core.ports import HostWatcher
-from orchestrator.core.watch import KeysSeen, LogRead, Method, Sample, Transactions, Write
+from orchestrator.core.watch import LOCK_WAITS, KeysSeen, LogRead, Method, Sample, Transactions, Write
 
 ORPHANS_EVERY: Final = timedelta(hours=1)
 """Counting reads whole tables: keys that stand NOT VALID let no new orphan in by themselves."""
@@ -79,7 +79,7 @@ class DatabaseSampler:
             connection = counting.asking
             at = self.clock(connection)
             transactions = self._answer("transactions", lambda: self._transactions(connection))
-            wait = self._answer("lock waits", lambda: connection.execute(WAITS).fetchone()) or {}
+            wait = self._answer(LOCK_WAITS, lambda: connection.execute(WAITS).fetchone()) or {}
             replicas = self._answer("replicas", lambda: self._replicas(connection)) or {}
             read = self._answer("violations", lambda: read_log(connection, log))
             catalog = read_catalog(session)

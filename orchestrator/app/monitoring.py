@@ -179,9 +179,10 @@ class Watch:
 
     def _say(self, sample: Sample, found: Judgement) -> None:
         keys = f"{sample.keys.standing} keys stand" if sample.keys else "keys unknown"
-        wait = f"longest lock wait {sample.lock_wait_ms:.0f} ms"
-        said = f"{sample.at:%Y-%m-%d %H:%M} UTC: {keys}, writes by {sample.method}, {wait}"
-        self.site.screen.line(said, status=found.word)
+        told = self.run.watched.readings[-1].lock_wait_ms
+        wait = "lock waits unknown" if told is None else f"longest lock wait {told:.0f} ms"
+        said = f"{keys}, writes by {sample.method}, {wait}" if AWAY not in sample.unknown else "nothing could be seen"
+        self.site.screen.line(f"{sample.at:%Y-%m-%d %H:%M} UTC: {said}", status=found.word)
         for reason in found.reasons:
             self.site.screen.line(f"  {reason}")
         for subject, why in sample.unknown.items():

@@ -18,6 +18,9 @@ Method = Literal["statements", "probes", "none"]
 AWAY = "database"
 """What is unknown of a sample when the database did not answer at all."""
 
+LOCK_WAITS = "lock waits"
+"""What is unknown of a sample that could not ask who waits for whom."""
+
 Word = Literal["go", "investigate", "roll back"]
 """What the thresholds make of a watch so far, from the best to the worst."""
 

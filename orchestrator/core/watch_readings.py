@@ -8,7 +8,7 @@ from datetime import datetime
 from statistics import median
 from typing import Final, Literal
 
-from orchestrator.core.watch import Method, Sample, Transactions, Write
+from orchestrator.core.watch import AWAY, LOCK_WAITS, Method, Sample, Transactions, Write
 
 FEWEST_TRANSACTIONS: Final = 50
 """A share of fewer says nothing."""
@@ -35,7 +35,7 @@ class Reading:
     writes: Mapping[str, float] = field(default_factory=dict)
     error_rate: float | None = None
     violations: int | None = None
-    lock_wait_ms: float = 0.0
+    lock_wait_ms: float | None = None
     waiting: str = ""
     lag_s: float | None = None
     standing: int | None = None
@@ -75,7 +75,7 @@ def reading(before: Sample | None, sample: Sample) -> Reading:
         writes=dict(_written(before, sample)),
         error_rate=rate,
         violations=sample.log.violations if sample.log else None,
-        lock_wait_ms=sample.lock_wait_ms,
+        lock_wait_ms=None if unknown.keys() & {AWAY, LOCK_WAITS} else sample.lock_wait_ms,
         waiting=sample.waiting,
         lag_s=sample.lag_s,
         standing=keys.standing if keys else None,
