@@ -40,51 +40,44 @@ def counted(shop: Shop, *names: str) -> list[tuple[int, ...]]:
     return [tuple(log[name] for name in names) for log in logs]
 
 
-def test_two_violations_an_hour_in_a_host_s_log_are_to_be_investigated(
-    desk: Desk, database: str, far: FarHost, tmp_path: Path
-) -> None:
-    """One is not; killed in between and taken up, no line is counted twice and none is lost; no line is on record."""
+def test_a_host_s_log_is_judged(desk: Desk, database: str, far: FarHost, tmp_path: Path) -> None:
+    """Two violations an hour: investigate; 8 points more errors than in the first samples: roll back.
+
+    Killed in between and taken up, no line is counted twice and none is lost, and none is on record. A log that cannot
+    be read is unknown, and judged as nothing.
+    """
     log, metrics = tmp_path / "api.log", tmp_path / "keys.prom"
     log.write_text(INFO * 60, "utf-8")
-    shop = opened(desk, database, more=far.line(more=f'log = "{log}"'))
+    shop = opened(desk, database, more=far.line(more=f'log = ["{log}", "{tmp_path}/none.log"]'))
+    usual, worse = (INFO * 98, ERROR * 2), (INFO * 90, ERROR * 10)
 
     def kill() -> None:
-        writes(log, VIOLATION)()
+        writes(log, *usual, VIOLATION)()
         raise Killed
 
-    days = Days({1: writes(log, VIOLATION), 2: kill})
+    days = Days({1: writes(log, *usual, VIOLATION), 2: kill})
     with pytest.raises(Killed):
-        shop.watch(days, for_="4h", prometheus=metrics)
-    assert (tmp_path / "keys.prom").read_text("utf-8").count("orchestrator_host_log_readable{") == 1
+        shop.watch(days, for_="5h", prometheus=metrics)
     log.rename(tmp_path / "api.log.1")
-    writes(log, VIOLATION, INFO * 100)()
-    days.happens = {3: writes(log, INFO * 50), 4: writes(log, INFO * 80)}
-    answer = shop.watch(days, for_="4h", prometheus=metrics)
-    assert answer.document["word"] == "go"
-    judged = [(each["word"], str(each["reasons"])) for each in shop.told("watch_judged")]
-    assert [word for word, _ in judged] == ["investigate", "go"]
-    assert "2.0 foreign-key violations an hour" in judged[0][1]
-    assert counted(shop, "lines", "violations")[:5] == [(60, 0), (1, 1), (102, 2), (50, 0), (80, 0)]
-    journal = (desk.runs / answer.document["run"] / "journal.jsonl").read_text("utf-8")
-    assert "hush-hush" not in journal
-    assert "violations elsewhere" in journal
-    page = (desk.runs / answer.document["run"] / "report.html").read_text("utf-8")
-    assert f"errors in {log} of api-1" in page
-    assert "foreign-key violations" in page
-    assert "host_log_errors_percent{" in metrics.read_text("utf-8")
-
-
-def test_errors_in_a_host_s_log_roll_back(desk: Desk, database: str, far: FarHost, tmp_path: Path) -> None:
-    """More than 5 points above the first samples; a log that cannot be read is unknown, and judged as nothing."""
-    log = tmp_path / "api.log"
-    log.write_text(INFO, "utf-8")
-    shop = opened(desk, database, more=far.line(more=f'log = ["{log}", "{tmp_path}/none.log"]'))
-    usual, worse = writes(log, INFO * 98, ERROR * 2), writes(log, INFO * 90, ERROR * 10)
-    days = Days({1: usual, 2: usual, 3: usual, 4: worse, 5: worse})
-    answer = shop.watch(days, for_="5h")
+    writes(log, VIOLATION)()
+    days.happens = {3: writes(log, *usual), 4: writes(log, *worse), 5: writes(log, *worse)}
+    answer = shop.watch(days, for_="5h", prometheus=metrics)
     assert (answer.exit_code, answer.document["word"]) == (1, "roll back")
-    (judged,) = shop.told("watch_judged")
-    assert "10.0 % of what comes into" in str(judged["reasons"])
-    assert "8.0 points more than before" in str(judged["reasons"])
+    assert counted(shop, "lines", "errors", "violations") == [
+        (60, 0, 0), (101, 3, 1), (102, 4, 2), (100, 2, 0), (100, 10, 0), (100, 10, 0),
+    ]  # fmt: skip
+    judged = [(each["word"], str(each["reasons"])) for each in shop.told("watch_judged")]
+    assert [word for word, _ in judged] == ["investigate", "go", "roll back"]
+    assert "2.0 foreign-key violations an hour" in judged[0][1]
+    assert f"10.0 % of what comes into {log} of api-1 are errors" in judged[2][1]
     (unknown, *_) = [each["sample"]["unknown"] for each in shop.told("sample_taken")]  # type: ignore[index]
     assert "no file is called" in unknown[f"{tmp_path}/none.log of api-1"]
+    assert "violations elsewhere" in unknown
+    folder = desk.runs / answer.document["run"]
+    assert "hush-hush" not in (folder / "journal.jsonl").read_text("utf-8")
+    page = (folder / "report.html").read_text("utf-8")
+    assert f"errors in {log} of api-1" in page
+    told = metrics.read_text("utf-8")
+    where = f'environment="staging",host="api-1",log="{{}}",run="{shop.run}"'
+    assert f"orchestrator_host_log_errors_percent{{{where.format(log)}}} 10.0" in told
+    assert f"orchestrator_host_log_readable{{{where.format(tmp_path / 'none.log')}}} 0.0" in told
