@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 
 from orchestrator.adapters import ledger
+from orchestrator.adapters.ledger_copy import taken_away
 from orchestrator.adapters.postgres import plainly
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.app.answer import Answer
@@ -13,7 +14,7 @@ from orchestrator.app.opening import open_site
 from orchestrator.app.reading import latest
 from orchestrator.app.request import Request
 from orchestrator.app.site import Site
-from orchestrator.core.chain import Examined, examine
+from orchestrator.core.chain import Examined, chain_flaw, examine
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 
 
@@ -33,11 +34,22 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
     with site.server.session("verify") as connection, plainly("reading the journal", reading=True):
         kept = tuple(ledger.entries(connection, folder.run))
         head = ledger.head(connection, folder.run)
+        gone = taken_away(connection, folder) if not kept and head is None else None
     try:
         copy = tuple(folder.entries()) or None
         lost = tuple(folder.lost())
     except Refused as error:
         return Examined(run=folder.run, state="unknown", problem=str(error), events=len(kept))
+    if gone and copy:
+        flaw = chain_flaw(folder.run, copy)
+        told = flaw.problem if flaw else f"{gone}: the copy is whole in itself, and nothing is left to compare it with"
+        return Examined(
+            run=folder.run,
+            state="forged" if flaw else "unknown",
+            problem=told,
+            copied=len(copy),
+            first=flaw.seq if flaw else None,
+        )
     if not kept and head is None and copy is None:
         message = f"run {folder.run} is neither in the ledger of {site.environment.name} nor in {folder.root}"
         raise Refused(message)
