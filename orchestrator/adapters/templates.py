@@ -84,6 +84,7 @@ def _sandbox(loader: OwnFirst, cache: BytecodeCache | None) -> Sandbox:
     environment.filters |= {
         "commands": words.commands,
         "comment": words.comment,
+        "counted": words.counted,
         "duration": words.duration,
         "fate_word": words.fate_word,
         "fenced": words.fenced,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
 from orchestrator.adapters import events, lease, ledger
+from orchestrator.adapters.host_words import planned_on_hosts
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.ledger_answers import approver_exists, role_exists
 from orchestrator.adapters.ledger_copy import taken_away
@@ -64,8 +65,10 @@ def plan(request: Request, *, form: str | None) -> Answer:
             print(plan_script(made), end="")
     if form is None and not request.json:
         site.screen.plan(made)
+        for line in planned_on_hosts(made, site.folder.on_hosts):
+            site.screen.line(line)
     bad = any(each.status in {"different", "impossible"} for each in made.relations)
-    return Answer(document=plan_document(made), exit_code=EXIT_FAILED if bad else EXIT_DONE)
+    return Answer(document=plan_document(made, site.folder.on_hosts), exit_code=EXIT_FAILED if bad else EXIT_DONE)
 
 
 def preflight(request: Request) -> Answer:
