@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
-from orchestrator.adapters import events, lease, ledger
+from orchestrator.adapters import events, lease, ledger, ledger_watch
 from orchestrator.adapters.host_words import planned_on_hosts
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.ledger_answers import approver_exists, role_exists
@@ -263,7 +263,7 @@ def _run_of(request: Request, folder: RunFolder) -> Run:
         with ExitStack() as stack:
             site = open_site(request, stack, read_only=True)
             with site.server.session("report") as connection:
-                entries = tuple(ledger.entries(connection, folder.run))
+                entries = tuple(ledger.entries(connection, folder.run)) or ledger_watch.entries(connection, folder.run)
     run = events.fold_entries(folder.run, entries)
     if run.started is None:
         message = f"run {folder.run} is neither in {request.runs} nor in a ledger (name its environment with --env)"
