@@ -21,6 +21,7 @@ from orchestrator.app.finishing import REPORTS
 from orchestrator.app.opening import open_site
 from orchestrator.app.own_templates import for_run
 from orchestrator.app.request import Request
+from orchestrator.app.watch_told import tell_watch
 from orchestrator.core.answers import (
     findings_document,
     plan_document,
@@ -145,6 +146,7 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
             found = tuple(_summaries(request, site.environment, connection, CHANGING if latest_only else TOLD))
             boxes = checked(site, connection) if latest_only else None
             changed = _since(found, connection) if latest_only else ()
+            watch = tell_watch(site, connection) if latest_only else {}
     chosen = found[-1:] if latest_only else found
     for each in chosen:
         counts = ", ".join(f"{count} {fate}" for fate, count in each.counts.items() if count)
@@ -161,7 +163,7 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
     if boxes:
         tell(site.screen, boxes)
     more = boxes.document | {"drift": list(changed)} if boxes else {}
-    return Answer(document=runs_document(chosen) | more, exit_code=EXIT_DONE)
+    return Answer(document=runs_document(chosen) | more | watch, exit_code=EXIT_DONE)
 
 
 def _rows_told(summary: Summary) -> str:
