@@ -25,7 +25,8 @@ READABLE: Final = """
 select case when to_regnamespace('orchestrator') is null or not has_schema_privilege('orchestrator', 'usage') then false
     when to_regclass('orchestrator.watch') is null then false
     else has_table_privilege('orchestrator.watch', 'select')
-        and has_table_privilege('orchestrator.watch_event', 'select') end as readable
+        and has_table_privilege('orchestrator.watch_event', 'select')
+        and has_function_privilege('orchestrator.target()', 'execute') end as readable
 """
 
 UPGRADABLE: Final = """
@@ -67,7 +68,11 @@ def hindrance(connection: Connection) -> str:
     The commit waits for no standby, which may be away. Raises psycopg.Error.
     """
     row = connection.execute(statement("watch_hindrance")).fetchone()
-    return str(row["hindrance"]) if row else ""
+    if row and row["hindrance"]:
+        return str(row["hindrance"])
+    version = connection.execute("select max(version) as version from orchestrator.ledger").fetchone()
+    known = not version or version["version"] <= ledger.VERSION
+    return "" if known else f"the ledger has version {(version or {})['version']}: a newer program made it"
 
 
 def readable(connection: Connection) -> bool:

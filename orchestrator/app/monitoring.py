@@ -25,7 +25,7 @@ from orchestrator.app.request import Request
 from orchestrator.app.site import Site
 from orchestrator.app.telling import telling
 from orchestrator.app.walking_back import rollback
-from orchestrator.app.watch_keeping import TRANSACTIONS, WatchKeeping
+from orchestrator.app.watch_keeping import WatchKeeping
 from orchestrator.app.watch_opening import going_on, keeping_of
 from orchestrator.app.watch_times import Times
 from orchestrator.app.work import find_work, work_of
@@ -77,7 +77,7 @@ def monitor(
             _begin(site, journal, of, wanted)
             keeping.bring_beginning(journal)
         sampler = sampler_of(site, clock, hosts=site.environment.host, probes=True)
-        sampler.beside = TRANSACTIONS
+        sampler.beside = keeping.adds(once=wanted.for_s is None)
         watch = Watch(
             site=site,
             journal=journal,

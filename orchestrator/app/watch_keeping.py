@@ -32,8 +32,11 @@ ANSWER_WITHIN_S: Final = 10.0
 TRIES: Final = 3
 """The row of a watch is noted anew, or found to end elsewhere, and then appended to."""
 
-TRANSACTIONS: Final = SETTLED + 1
+BROUGHT: Final = SETTLED + 1
 """What bringing a sample adds to the server's statistics: a session and one transaction of ours."""
+
+TAKEN_UP: Final = 2 * SETTLED + 4
+"""What finding a watch and taking it up adds, before each sample of a timer."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +54,10 @@ class WatchKeeping:
     _problem: str = ""
     _hindered: bool = False
     _good_until: float = 0.0
+
+    def adds(self, *, once: bool) -> int:
+        """Transactions of ours between two samples that no sample counts; with `once` each is a program of its own."""
+        return BROUGHT + (TAKEN_UP if once else 0)
 
     @contextmanager
     def connected(self, within_s: float = ANSWER_WITHIN_S) -> Iterator[Connection]:

@@ -29,9 +29,10 @@ def going_on(site: Site, stack: ExitStack, run: str | None, *, every_s: float) -
 
     Raises Refused while somebody else is at it, and when its chain is broken.
     """
-    alone = open_watch(site.request.runs, site.environment.name, run) is None
-    there = _in_target(site, run, alone=alone)
-    here = None if alone else _on_this_machine(site, run)
+    here = open_watch(site.request.runs, site.environment.name, run)
+    there = _in_target(site, run, alone=here is None)
+    if here and not (there and there.id == here[0].run):
+        here = _on_this_machine(site, run)
     if there and _completed(site, there, every_s):
         # It had its end here already, when the database was away.
         return going_on(site, stack, run, every_s=every_s)

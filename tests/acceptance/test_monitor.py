@@ -251,7 +251,7 @@ def test_killed_and_taken_up_it_loses_no_sample(desk: Desk, database: str) -> No
     own = ("--inventory", str(desk.inventory), "--runs", str(desk.runs), "--runbook", shop.runbook)
     line = [sys.executable, "-m", "invoke", "monitor", "--env", "staging", "--for", "9h", "--every", "1s", *own]
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "LANG") if name in os.environ}
-    later = Days(now=datetime.now(UTC) + timedelta(hours=2))
+    later = Days(now=datetime.now(UTC) + timedelta(hours=3))
     with subprocess.Popen(
         line, cwd=ROOT, env={**kept, "HOME": str(desk.folder), **desk.variables}, stdout=subprocess.PIPE, text=True
     ) as child:

@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from orchestrator.adapters import ledger, ledger_watch
+from orchestrator.adapters.journals import in_ledger
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.app import monitoring, reading, verifying, watch_keeping
 from orchestrator.app.answer import Answer
@@ -23,6 +24,7 @@ from orchestrator.app.request import Request
 from orchestrator.app.watch_times import times
 from orchestrator.core.entry import Entry
 from orchestrator.core.outcome import LeaseLost, Refused
+from orchestrator.core.run import Run
 from tests import servers
 from tests.acceptance.desk import Desk, execute, fingerprint, value, with_parameters
 from tests.acceptance.test_monitor import Days, Shop, opened
@@ -83,6 +85,11 @@ def place(shop: Shop, tmp_path: Path) -> Iterator[Place]:
     execute(shop.url, "update orchestrator.watch set closed = true")
 
 
+def watch(run: Run) -> bool:
+    """Whether that run is one."""
+    return run.started is not None and run.started.task == "monitor"
+
+
 def later(days: Days) -> Days:
     """The same clock, an hour on."""
     return Days(now=days.now + timedelta(hours=1))
@@ -106,13 +113,19 @@ def test_forward_back_and_forward_again(place: Place, capsys: pytest.CaptureFixt
     capsys.readouterr()
     reading.show_report(stranger, run=last.document["run"], form="md")
     assert "monitor" in capsys.readouterr().out
+    told = reading.runs(stranger, latest_only=True).document["watch"]
+    assert (told["run"], told["state"]) == (last.document["run"], "stopped")
     for request in (place.laptop.request, place.desktop.request):
         assert verifying.verify(request, run=last.document["run"]).document["state"] == "whole"
     ended = place.laptop.watch(Days(now=days.now + timedelta(days=3)))
     assert ended.document["samples"] == 5
     assert place.kept(ended)[-1].kind == "run_finished"
     assert value(place.url, "select count(*) from orchestrator.watch where not closed") == 0
-    assert reading.runs(place.desktop.request, latest_only=True).document["runs"]
+    with psycopg.connect(place.url, autocommit=True, row_factory=dict_row) as connection:
+        (known,) = [
+            each for each in in_ledger(connection, runbook="custom", environments=["staging"]).runs if watch(each)
+        ]
+    assert known.watched.ended is not None
 
 
 @pytest.mark.parametrize("asleep", [True, False], ids=["asleep", "slow"])
@@ -218,7 +231,7 @@ def test_a_broken_chain_is_not_gone_on_with(place: Place) -> None:
 def test_without_rights_it_is_a_watch_of_this_machine(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The role reads the ledger and may not write: said once, and every sample is taken."""
+    """The role reads the ledger and may not write: said once; with the rights of the guide all is brought."""
     execute(
         place.url,
         "create role watches login password 'w'",
@@ -228,13 +241,24 @@ def test_without_rights_it_is_a_watch_of_this_machine(
     )
     try:
         monkeypatch.setenv("STAGING_URL", with_parameters(place.url, user="watches", password="w"))
-        answer = place.laptop.watch(Days(), "3h")
+        days = Days()
+        answer = place.laptop.watch(days, "3h")
+        told = capsys.readouterr().out
+        assert place.kept(answer) == ()
+        alone = place.laptop.watch(days)
+        execute(
+            place.url,
+            "grant insert, update on orchestrator.watch to watches",
+            "grant insert on orchestrator.watch_event to watches",
+            "grant execute on function orchestrator.target() to watches",
+        )
+        both = place.laptop.watch(later(days))
+        assert (both.document["run"], both.document["samples"]) == (alone.document["run"], 2)
+        assert place.kept(both) == place.laptop.entries(both)
     finally:
         execute(place.url, "drop owned by watches", "drop role watches")
-    told = capsys.readouterr().out
     assert answer.document["samples"] == 4
     assert told.count("kept on this machine only: needs: grant select, insert, update on orchestrator.watch") == 1
-    assert place.kept(answer) == ()
 
 
 def test_an_older_ledger_is_upgraded(place: Place) -> None:

@@ -8,14 +8,15 @@ select set_config('synchronous_commit', 'local', true), set_config('lock_timeout
         when to_regnamespace('orchestrator') is null then 'schema orchestrator is gone'
         when not has_schema_privilege('orchestrator', 'usage') then 'this role may not use schema orchestrator'
         when to_regclass('orchestrator.watch') is null
-            then 'the ledger is of an older version: the next deployment upgrades it, or its owner''s watch'
-        when not (has_table_privilege('orchestrator.watch', 'select')
+            then 'the ledger is of an older version: a deployment or a watch by its owner upgrades it'
+        when not (has_table_privilege('orchestrator.ledger', 'select')
+            and has_table_privilege('orchestrator.watch', 'select')
             and has_table_privilege('orchestrator.watch', 'insert')
             and has_table_privilege('orchestrator.watch', 'update')
             and has_table_privilege('orchestrator.watch_event', 'select')
             and has_table_privilege('orchestrator.watch_event', 'insert')
             and has_function_privilege('orchestrator.target()', 'execute'))
-            then 'needs: grant select, insert, update on orchestrator.watch, orchestrator.watch_event to this role,'
-                || ' and execute on function orchestrator.target()'
+            then 'needs: grant select, insert, update on orchestrator.watch, select, insert on orchestrator.watch_event'
+                || ' and execute on function orchestrator.target() to this role'
         else ''
     end as hindrance
