@@ -31,6 +31,7 @@ from orchestrator.app.watch_times import Times
 from orchestrator.app.work import find_work, work_of
 from orchestrator.core.answers import run_document
 from orchestrator.core.journal import SampleTaken, WatchBegan, WatchEnded, WatchJudged
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, OrchestratorError, Refused
 from orchestrator.core.run import Run
 from orchestrator.core.summary import summarize
@@ -181,7 +182,7 @@ class Watch:
         )
 
     def _say(self, sample: Sample, found: Judgement) -> None:
-        keys = f"{sample.keys.standing} keys stand" if sample.keys else "keys unknown"
+        keys = f"{counted(sample.keys.standing, 'key stands', 'keys stand')}" if sample.keys else "keys unknown"
         told = self.run.watched.readings[-1].lock_wait_ms
         wait = "lock waits unknown" if told is None else f"longest lock wait {told:.0f} ms"
         said = f"{keys}, writes by {sample.method}, {wait}" if AWAY not in sample.unknown else "nothing could be seen"

@@ -36,6 +36,7 @@ from orchestrator.core.grants import LISTENER, approver_grants, grants, history_
 from orchestrator.core.inventory import Environment
 from orchestrator.core.journal import Task
 from orchestrator.core.lease import free
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -138,7 +139,7 @@ def validate(request: Request) -> Answer:
 
 def _judged(screen: Screen, findings: tuple[Finding, ...], exits: Mapping[Word, int]) -> Answer:
     verdict = judge(findings)
-    screen.line(f"{len(findings)} checks", status=verdict.word)
+    screen.line(f"{counted(len(findings), 'check')}", status=verdict.word)
     return Answer(document=findings_document(verdict, findings), exit_code=exits[verdict.word])
 
 
@@ -286,10 +287,10 @@ def seed(request: Request, *, rows: int) -> Answer:
         loaded = fill(site.server, site.folder.contract, rows=rows, progress=lambda each: _told(site.screen, each))
     tables = [{"schema": e.table.schema, "table": e.table.name, "rows": e.rows, "wanted": e.wanted} for e in loaded]
     total = sum(each.rows for each in loaded)
-    site.screen.line(f"{total} rows in {len(loaded)} tables", status="done")
+    site.screen.line(f"{counted(total, 'row')} in {counted(len(loaded), 'table')}", status="done")
     return Answer(document={"migrations": list(applied), "tables": tables, "rows": total}, exit_code=EXIT_DONE)
 
 
 def _told(screen: Screen, loaded: Loaded) -> None:
     short = f" (fewer than {loaded.wanted}: a unique key allows no more)" if loaded.rows < loaded.wanted else ""
-    screen.line(f"  {loaded.table}: {loaded.rows} rows{short}")
+    screen.line(f"  {loaded.table}: {counted(loaded.rows, 'row')}{short}")

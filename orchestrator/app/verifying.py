@@ -15,6 +15,7 @@ from orchestrator.app.reading import latest
 from orchestrator.app.request import Request
 from orchestrator.app.site import Site
 from orchestrator.core.chain import Examined, chain_flaw, common, examine
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 
 
@@ -66,7 +67,7 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
 
 
 def _show(site: Site, found: Examined) -> None:
-    counts = f"{found.events} events in the database, {found.copied} in the copy"
+    counts = f"{counted(found.events, 'event')} in the database, {found.copied} in the copy"
     at = f" (event {found.first})" if found.first is not None and found.state != "whole" else ""
     site.screen.line(f"run {found.run}: {counts}{at}", status=found.state)
     if found.problem:

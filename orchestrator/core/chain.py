@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from orchestrator.core.entry import GENESIS, Entry, Head, entry_hash
+from orchestrator.core.nouns import counted
 
 Word = Literal["whole", "rewound", "forged", "unknown"]
 
@@ -52,7 +53,8 @@ def examine(
             gone = len(copy) - parting + 1
             problem = (
                 f"ledger and copy are whole in themselves and part ways at event {parting}: the database was set back"
-                f" and the run went on without this copy ({gone} events are lost there), or the ledger was written anew"
+                f" and the run went on without this copy ({counted(gone, 'event is', 'events are')} lost there),"
+                " or the ledger was written anew"
             )
             return told.says("rewound", problem, first=parting, rewound=gone)
         if parting is not None:
@@ -66,7 +68,7 @@ def examine(
     if len(copy) > len(ledger):
         problem = (
             f"the database was set back: its ledger ends at event {len(ledger)}, the copy holds {len(copy)};"
-            f" {len(copy) - len(ledger)} events are lost there"
+            f" {counted(len(copy) - len(ledger), 'event is', 'events are')} lost there"
         )
         return told.says("rewound", problem, first=len(ledger) + 1, rewound=len(copy) - len(ledger))
     return _agreeing(told, ledger, copy, lost)
@@ -95,16 +97,18 @@ def _agreeing(told: _Teller, ledger: Sequence[Entry], copy: Sequence[Entry], los
     rewinds = list(_rewinds(ledger))
     untold = unexplained(ledger, lost)
     if untold:
-        problem = f"the database was set back: {len(untold)} events are lost there, and no event tells of it yet"
+        events = counted(len(untold), "event is", "events are")
+        problem = f"the database was set back: {events} lost there, and no event tells of it yet"
         return told.says("rewound", problem, first=untold[0].seq, rewound=len(untold))
     if rewinds:
         gone = [each for hashes in rewinds for each in hashes]
-        problem = f"{len(gone)} events were lost in a failover or a restore; the run recorded it and went on"
+        events = counted(len(gone), "event was", "events were")
+        problem = f"{events} lost in a failover or a restore; the run recorded it and went on"
         return told.says("rewound", problem, rewound=len(gone), acknowledged=True)
     behind = len(ledger) - len(copy)
     if behind and told.closed:
         return told.says("unknown", f"the run is closed, and {behind} of its events are only in the database")
-    return told.says("whole", f"{behind} events are not copied yet" if behind else "")
+    return told.says("whole", f"{counted(behind, 'event is', 'events are')} not copied yet" if behind else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -258,7 +258,7 @@ def test_killed_and_taken_up_it_loses_no_sample(desk: Desk, database: str) -> No
         assert child.stdout
         seen = 0
         for said in child.stdout:
-            seen += " keys stand, writes by probes" in said
+            seen += " stands, writes by probes" in said
             if seen == 2:
                 with pytest.raises(Refused, match=r"is watched already: .* from host"):
                     shop.watch(later, for_=None, runs=there)
