@@ -35,7 +35,7 @@ from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, OrchestratorError, Refused
 from orchestrator.core.run import Run
 from orchestrator.core.summary import summarize
-from orchestrator.core.watch import AWAY, Sample
+from orchestrator.core.watch import AWAY, Sample, with_hosts
 from orchestrator.core.watch_rules import RANK, Judgement, judge
 from orchestrator.core.watched import ENOUGH_S
 
@@ -158,7 +158,8 @@ class Watch:
         """One sample, and what the thresholds make of it."""
         watched = self.run.watched
         try:
-            sample = self.sampler.take(watched.last, watched.log, every_s=self.wanted.every_s)
+            every_s = self.wanted.every_s
+            sample = self.sampler.take(watched.last, watched.log, every_s=every_s, logs=watched.logs)
         except OrchestratorError as error:
             if self.site.interruption.reason:
                 return
@@ -171,14 +172,14 @@ class Watch:
 
     def _away(self, why: str) -> Sample:
         """A sample of a database that does not answer; its hosts may."""
-        hosts = self.sampler.hosts.look()
+        hosts = self.sampler.hosts.look(self.run.watched.logs)
         return Sample(
             at=self.clock(),
             host=self.sampler.host,
             every_s=self.wanted.every_s,
             method="none",
             hosts=hosts,
-            unknown={AWAY: why},
+            unknown=with_hosts({AWAY: why}, hosts),
         )
 
     def _say(self, sample: Sample, found: Judgement) -> None:
