@@ -54,7 +54,10 @@ WHAT_WRITES_NEED: Final = "pg_stat_statements is not installed, and no row could
 
 @dataclass(slots=True, kw_only=True)
 class DatabaseSampler:
-    """Takes samples of one database and its hosts. `clock` tells the server's time."""
+    """Takes samples of one database and its hosts. `clock` tells the server's time.
+
+    `beside` are the transactions that keeping a sample adds after it was taken.
+    """
 
     server: Server
     contract: Contract
@@ -63,6 +66,7 @@ class DatabaseSampler:
     lock_timeout_ms: int
     clock: Callable[[Connection], datetime]
     probes: bool = True
+    beside: int = 0
     _probes: WriteProbes = field(init=False)
     _unknown: dict[str, str] = field(init=False, default_factory=dict)
 
@@ -87,7 +91,7 @@ class DatabaseSampler:
         """
         self._unknown = {}
         with self.server.session("monitor") as session, plainly("taking a sample"):
-            counting = Counting(session, committed=SETTLED)
+            counting = Counting(session, committed=SETTLED + self.beside)
             connection = counting.asking
             at = self.clock(connection)
             transactions = self._answer("transactions", lambda: self._transactions(connection))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from orchestrator.core.nouns import counted
 from orchestrator.core.performance import ACCEPTED_MS, ROLL_BACK_MS
 from orchestrator.core.watch import AWAY, Word
 from orchestrator.core.watch_readings import FIRST, Baseline, Reading
@@ -146,7 +147,7 @@ def _keys(readings: Sequence[Reading]) -> Iterator[tuple[Word, str]]:
             yield "investigate", f"{key} stands NOT VALID now"
     for key, count in last.orphans.items():
         if count > (known := _first_count(readings, key)):
-            yield "investigate", f"{key}: {count} orphans, {known} when the watch began"
+            yield "investigate", f"{key}: {counted(count, 'orphan')}, {known} when the watch began"
 
 
 def _first_count(readings: Sequence[Reading], key: str) -> int:
