@@ -53,6 +53,7 @@ def _view(site: Site, connection: Connection) -> DocumentSet:
         site.folder.runbook,
         rehearsal=runs.rehearsal,
         deployments=runs.deployments,
+        watches=runs.watches,
         phases=boxes.phases,
         unread=boxes.unread,
         where=site.request.where,

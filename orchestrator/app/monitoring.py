@@ -189,7 +189,9 @@ class Watch:
         for reason in found.reasons:
             self.site.screen.line(f"  {reason}")
         for subject, why in sample.unknown.items():
-            self.site.screen.line(f"  {subject} unknown: {why}")
+            # A reason of the judgement has told it already: while the database is away, both have the server's words.
+            if not any(why in reason for reason in found.reasons):
+                self.site.screen.line(f"  {subject} unknown: {why}")
 
     def _judge(self, found: Judgement) -> None:
         """The word is another one: it is on record and told once; the way back is walked where the policy says so."""

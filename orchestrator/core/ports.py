@@ -120,8 +120,8 @@ class OrphanCounter(Protocol):
 class TenantCounter(Protocol):
     """Counts rows that refer to another workspace's row, reading only."""
 
-    def crossing(self, relation: Relation, catalog: Catalog) -> int:
-        """Rows whose workspace differs from that of the row they refer to; NULL on either side is global."""
+    def crossing(self, relations: Iterable[Relation], catalog: Catalog) -> Iterable[tuple[Relation, int]]:
+        """Rows of each whose workspace differs from that of the row they refer to; NULL on either side is global."""
 
 
 class SampleKeeper(Protocol):

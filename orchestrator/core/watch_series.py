@@ -57,7 +57,11 @@ class WatchJudgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchView:
-    """What a report tells of a watch; times in s."""
+    """What a report tells of a watch; times in s.
+
+    `first` and `latest` are the times of its first and of its latest sample in UTC, `ended` why it is over; each is
+    empty where there is none.
+    """
 
     of: str
     word: Word
@@ -70,6 +74,9 @@ class WatchView:
     judgements: tuple[WatchJudgement, ...]
     series: tuple[Series, ...]
     unknown: tuple[str, ...]
+    first: str = ""
+    latest: str = ""
+    ended: str = ""
 
 
 def watch_view(watched: Watched) -> WatchView | None:
@@ -88,12 +95,19 @@ def watch_view(watched: Watched) -> WatchView | None:
         baseline=f"{base.origin}, by {base.method}",
         gaps=watched.gaps,
         judgements=tuple(
-            WatchJudgement(at=f"{at:%Y-%m-%d %H:%M} UTC", word=each.word, reasons=each.reasons, command=each.command)
+            WatchJudgement(at=_moment(at), word=each.word, reasons=each.reasons, command=each.command)
             for at, each in watched.words
         ),
         series=tuple(_series(watched.readings, base)),
         unknown=tuple(f"{subject}: {why}" for subject, why in last.unknown.items()) if last else (),
+        first=_moment(watched.readings[0].at) if last else "",
+        latest=_moment(last.at) if last else "",
+        ended=watched.ended.reason if watched.ended else "",
     )
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _series(readings: Sequence[Reading], base: Baseline) -> Iterator[Series]:

@@ -89,7 +89,7 @@ class Validate:
     def _isolation(self, catalog: Catalog) -> Finding:
         """C5: for each relation whose two tables name a tenant, rows where the two differ."""
         pairs = [each for each in self.contract.promised if shares_tenant(each, catalog)]
-        crossing = {each.id: count for each in pairs if (count := self.tenants.crossing(each, catalog))}
+        crossing = {each.id: count for each, count in self.tenants.crossing(pairs, catalog) if count}
         return Finding(
             id="C5.isolation",
             title="Do references stay within their workspace?",

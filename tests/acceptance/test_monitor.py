@@ -19,12 +19,15 @@ import pytest
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.programs import server_installation
 from orchestrator.adapters.runs import RunFolder
+from orchestrator.adapters.watch_sampler import DatabaseSampler
 from orchestrator.app import monitoring, walking_back
 from orchestrator.app.answer import Answer
+from orchestrator.app.documenting import docs
 from orchestrator.app.monitoring import monitor
 from orchestrator.app.watch_times import times
 from orchestrator.core.inventory import Secret
-from orchestrator.core.outcome import Refused
+from orchestrator.core.outcome import ConnectionLost, Refused
+from orchestrator.core.watch import Sample
 from tests import servers
 from tests.acceptance.desk import ROOT, Desk, execute, keys
 from tests.acceptance.test_slack import settings, words
@@ -129,6 +132,10 @@ def test_a_slowdown_at_hour_30_is_advised_against_once(
     assert len(slow["points"]) == 37
     assert max(each["value"] for each in slow["points"]) > slow["limit"] > slow["points"][0]["value"]
     assert report["watch"]["watched_s"] == pytest.approx(72 * 3600)
+    docs(desk.request(runbook=shop.runbook), out=str(desk.folder / "docs"))
+    told = (desk.folder / "docs/README_RUNBOOK.md").read_text("utf-8")
+    assert f"run {shop.run} was watched from 2026-03-03 22:00 UTC to 2026-03-06 22:00 UTC" in told
+    assert f"37 samples, 0 gaps, by watch {answer.document['run']}, which is over: its time is over" in told
 
 
 def test_the_policy_may_walk_back(desk: Desk, database: str) -> None:
@@ -174,8 +181,10 @@ def test_a_way_back_that_has_to_wait_is_tried_again(
     assert [each["reason"] for each in shop.told("watch_ended")] == [f"run {shop.run} was walked back"]
 
 
-def test_a_database_that_cannot_be_asked_has_not_been_walked_back(desk: Desk, database: str) -> None:
-    """A key that is gone and a server that does not answer end no watch; what to type holds all that was typed."""
+def test_a_database_that_cannot_be_asked_has_not_been_walked_back(
+    desk: Desk, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key that is gone and a server that does not answer end no watch; each sample says once why it does not."""
     shop, days, asked = opened(desk, database), Days(), []
     away = "postgresql://nobody:secret@127.0.0.1:1/none"
 
@@ -191,6 +200,19 @@ def test_a_database_that_cannot_be_asked_has_not_been_walked_back(desk: Desk, da
         patch.setattr(monitoring.Watch, "_report", stop)
         answer = shop.watch(days, every="2h")
     assert (answer.exit_code, asked) == (3, [False, False])
+
+    def gone(*_: object, **__: object) -> Sample:
+        message = "nobody is there"
+        raise ConnectionLost(message)
+
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(monitoring.Watch, "_report", lambda _: None)
+        patch.setattr(DatabaseSampler, "take", gone)
+        assert shop.watch(days, every="24h").document["word"] == "investigate"
+    told = capsys.readouterr().out
+    assert told.count("nothing could be seen") == told.count("nobody is there") == 4
+    assert told.count("  database unknown: nobody is there") == 1
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +251,7 @@ def test_killed_and_taken_up_it_loses_no_sample(desk: Desk, database: str) -> No
     own = ("--inventory", str(desk.inventory), "--runs", str(desk.runs), "--runbook", shop.runbook)
     line = [sys.executable, "-m", "invoke", "monitor", "--env", "staging", "--for", "9h", "--every", "1s", *own]
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "LANG") if name in os.environ}
-    later = Days(now=datetime.now(UTC) + timedelta(hours=2))
+    later = Days(now=datetime.now(UTC) + timedelta(hours=3))
     with subprocess.Popen(
         line, cwd=ROOT, env={**kept, "HOME": str(desk.folder), **desk.variables}, stdout=subprocess.PIPE, text=True
     ) as child:
