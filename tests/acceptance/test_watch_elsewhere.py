@@ -159,6 +159,8 @@ def test_the_first_comes_back_and_is_told(place: Place, monkeypatch: pytest.Monk
     assert place.laptop.entries(again) == place.kept(again)
     lost = [each.kind for each in RunFolder(root=place.laptop.request.runs, run=again.document["run"]).lost()]
     assert lost == ([] if asleep else ["sample_taken"])
+    found = verifying.verify(place.laptop.request, run=again.document["run"]).document
+    assert (found["state"], "1 events stay here" in found["problem"]) == ("whole", not asleep)
 
 
 @contextmanager
