@@ -341,6 +341,25 @@ def adopt(request, *, reason=None, yes=False):
     return adopting.adopt(request, reason=reason, yes=yes, confirm=_typed)
 
 
+@command(
+    uninstall="copy every journal to runs/, then drop schema orchestrator",
+    yes="do not ask for the environment's name, and accept what is lost",
+    keep_copy="--uninstall: also keep the whole schema in this folder, as a script for psql",
+)
+def ledger(request, *, uninstall=False, yes=False, keep_copy=None):
+    """Show what stands in schema orchestrator, or leave the environment without a trace."""
+    from orchestrator.app import leaving
+    from orchestrator.core.outcome import Refused
+
+    if uninstall:
+        kept = None if keep_copy is None else Path(keep_copy)
+        return leaving.uninstall(request, yes=yes, keep_copy=kept, confirm=_typed)
+    if yes or keep_copy is not None:
+        message = "--yes and --keep-copy go with --uninstall only"
+        raise Refused(message)
+    return leaving.show(request)
+
+
 @command()
 def hosts(request):
     """Look at every host of the inventory, and exit 1 when one is not well; needs no database."""

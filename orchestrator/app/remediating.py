@@ -25,6 +25,7 @@ from orchestrator.app.site import Site
 from orchestrator.app.telling import telling
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.journal import RemediationPlanned
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Refused
 from orchestrator.core.ports import Orphans
 from orchestrator.core.remediation import DONE_WORDS, MOST_ROWS, Remedy, find_relation, make_remedy, parse_how, parse_to
@@ -239,12 +240,11 @@ def _tell(site: Site, planned: RemediationPlanned) -> None:
     """The plan for people."""
     remedy, line = planned.remedy, site.screen.line
     if planned.of:
-        line(f"  {planned.orphans} rows that run {planned.of} {DONE_WORDS[remedy.how]} would be put back")
+        line(f"  {counted(planned.orphans, 'row')} that run {planned.of} {DONE_WORDS[remedy.how]} would be put back")
     else:
         to = f" to {', '.join(remedy.to)}" if remedy.to else ""
-        line(
-            f"  {planned.orphans - planned.referenced} of {planned.orphans} rows would be {DONE_WORDS[remedy.how]}{to}"
-        )
+        rows = f"{planned.orphans - planned.referenced} of {counted(planned.orphans, 'row')}"
+        line(f"  {rows} would be {DONE_WORDS[remedy.how]}{to}")
     if planned.referenced:
         line(f"  {planned.referenced} would be left alone: other rows refer to them")
     for note in remedy.notes:

@@ -68,7 +68,7 @@ def test_who_gives_up_is_told_the_way_back(
         remediate(desk, how="set-null", batch=60)
     desk.resume(runbook=str(desk.folder / "shop"), abandon="enough")
     said = capsys.readouterr()
-    assert "60 rows set to null in 1 batches" in said.out + said.err
+    assert "60 rows set to null in 1 batch" in said.out + said.err
     (run,) = (each["run"] for each in desk.history())
     assert f"--run {run} puts them back" in said.out + said.err
     execute(shop, "update orders set customer_id = 3 where id = 11", "delete from orders where id = 12")
