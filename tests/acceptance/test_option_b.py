@@ -102,6 +102,21 @@ def test_what_is_not_ours_is_never_dropped(shop: Shop, desk: Desk, database: str
     passed = {each["id"]: each["stands"] for each in desk.events(answer, "undo_passed_over")}
     assert passed == {"install:orphan_audit.orders_customer": True, "install:orphan_audit.history": True}
     assert value(database, "select count(*) from public.look") == 0
+    first, *_, last = answer.document["next_steps"]
+    assert first.startswith("install:orphan_audit.orders_customer stands: refused: cannot drop view")
+    assert "view look depends on view orphan_audit.orders_customer" in first
+    assert last.startswith("repair that, then: invoke rollback --env staging")
+
+
+def test_a_key_is_not_added_for_long_where_an_audit_cannot_go(shop: Shop, desk: Desk, database: str) -> None:
+    """The way back took the keys: which view it was, and what to type, is said."""
+    assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
+    execute(database, "create view public.look as select * from orphan_audit.orders_customer")
+    shop.decide("A")
+    answer = desk.deploy(runbook=shop.runbook)
+    assert (answer.exit_code, answer.document["rolled_back"]) == (EXIT_FAILED, True)
+    assert "view look depends on view orphan_audit.orders_customer" in answer.document["reason"]
+    assert answer.document["next_steps"][-1].startswith("repair what it failed at, then: invoke deploy --env staging")
 
 
 def test_a_schema_of_that_name_is_not_touched(shop: Shop, desk: Desk, database: str) -> None:
