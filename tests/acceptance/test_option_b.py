@@ -119,6 +119,15 @@ def test_a_key_is_not_added_for_long_where_an_audit_cannot_go(shop: Shop, desk: 
     assert answer.document["next_steps"][-1].startswith("repair what it failed at, then: invoke deploy --env staging")
 
 
+def test_an_audit_of_another_table_than_promised_says_so(shop: Shop, desk: Desk, database: str) -> None:
+    """The view follows a renamed column: no orphan is found, and exit code 1 has its reason on the screen."""
+    assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
+    execute(database, "alter table orders rename column customer to buyer")
+    said = desk.typed("audit", "--record", "--env", "staging", "--runbook", shop.runbook)
+    assert said.returncode == EXIT_FAILED
+    assert "is not as the contract says" in said.stdout + said.stderr
+
+
 def test_a_schema_of_that_name_is_not_touched(shop: Shop, desk: Desk, database: str) -> None:
     """Refused before anything was changed, with one line."""
     execute(database, "create schema orphan_audit")
