@@ -85,6 +85,10 @@ class WayBackSql:
         parts = self._way_back(numbers)
         return BEGIN, text(LOCK_CHANGED, **parts), text(CHANGE_BACK, **parts)
 
+    def still_written(self) -> sql.Composed:
+        """The condition that `child` is the row of `kept`, and has what this run wrote."""
+        return sql.SQL("{} AND {}").format(self._match_now(), self._unchanged())
+
     def mark(self, number: int, reason: str) -> tuple[str, ...]:
         """A row that the server refuses to take back, and why."""
         act = text(
