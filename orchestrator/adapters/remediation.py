@@ -96,7 +96,11 @@ class RemediationRows:
             raise HeldBack(message)
 
     def check_first(self) -> None:
-        """The same before anything has begun. Raises Refused."""
+        """The same before anything has begun, and whether a batch can be written there at all. Raises Refused."""
+        if rules := [row["rulename"] for row in self._rows(self._sql.rules())]:
+            names, table = ", ".join(rules), self.remedy.relation.table
+            message = f"rules rewrite what is written to {table}: {names}; drop them, or ALTER TABLE … DISABLE RULE"
+            raise Refused(message)
         if self.remedy.how != "reassign":
             return
         try:

@@ -88,6 +88,16 @@ class RemediationSql:
         query = "SELECT count(*) AS rows, ARRAY[{refer}] AS by FROM {table} AS child WHERE {orphan} AND NOT ({free})"
         return text(query, refer=COMMA.join(refer), **self._shared)
 
+    def rules(self) -> str:
+        """Rules that would rewrite a batch or its way back: the server refuses both within WITH, or does nothing."""
+        wanted = ("3", "4") if self.remedy.how in TAKES_AWAY else ("2",)
+        return text(
+            "SELECT rulename FROM pg_rewrite WHERE ev_class = {table}::regclass AND ev_type::text = ANY ({events})"
+            " AND ev_enabled IN ('O', 'A') ORDER BY rulename",
+            table=sql.Literal(self._name.as_string(None)),
+            events=sql.SQL("{}::text[]").format(sql.Literal("{" + ",".join(wanted) + "}")),
+        )
+
     def heir_stands(self) -> str:
         """Whether the row that orphans are given to is there."""
         return text("SELECT EXISTS ({heir}) AS stands", heir=self.heir())
@@ -138,7 +148,7 @@ class RemediationSql:
             again=match(self.remedy, "former"),
             kept=qualified(remedy.kept),
             columns=COMMA.join(map(name, (*remedy.columns, marks.run, marks.at))),
-            returned=COMMA.join(column("former", each) for each in remedy.columns),
+            returned=COMMA.join(self._returned(each) for each in remedy.columns),
             returned_names=COMMA.join(column("done", each) for each in remedy.columns),
             marks=sql.SQL("{}, now()").format(sql.Literal(run)),
             took=name(marks.number),
@@ -182,6 +192,10 @@ class RemediationSql:
             source(referrer.table, self.catalog),
             AND.join(equalities(referrer, self.catalog, referencing="referrer", referenced="child")),
         )
+
+    def _returned(self, kept: str) -> sql.Identifier:
+        """What is kept is what was there; a row that a trigger moved is found again by the key that it has now."""
+        return column("former" if kept in self.remedy.sets or kept not in self.remedy.key else "child", kept)
 
     def _changed(self) -> sql.Composable:
         """Whether a written column has another value than before."""

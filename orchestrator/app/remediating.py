@@ -147,7 +147,7 @@ def _begin(work: AtWork, wish: Wish) -> Answer:
         raise Refused(message)
     planned = planned_for(rows, found)
     check_elsewhere(planned, wish)
-    tell_rows(site, planned)
+    tell_rows(site, planned, would=False)
     journal = follow(site, work.new_journal())
     begin(site, journal, work.connection, task="remediate", steps=(STEP,), options=wish.options)
     # With the run itself, so that it can be taken up from its first moment.

@@ -117,7 +117,7 @@ def _no_standing_key(remedy: Remedy, catalog: Catalog) -> None:
         raise Refused(message)
 
 
-def tell_rows(site: Site, planned: RemediationPlanned) -> None:
+def tell_rows(site: Site, planned: RemediationPlanned, *, would: bool) -> None:
     """How many rows it is about, and what to know of them before it begins."""
     remedy, line = planned.remedy, site.screen.line
     if planned.of:
@@ -125,9 +125,9 @@ def tell_rows(site: Site, planned: RemediationPlanned) -> None:
     else:
         to = f" to {', '.join(remedy.to)}" if remedy.to else ""
         rows = f"{planned.orphans - planned.referenced} of {counted(planned.orphans, 'row')}"
-        line(f"  {rows} would be {DONE_WORDS[remedy.how]}{to}")
+        line(f"  {rows} {'would' if would else 'will'} be {DONE_WORDS[remedy.how]}{to}")
     if planned.referenced:
-        line(f"  {left_alone(planned.referenced, planned.referring, would=True)}")
+        line(f"  {left_alone(planned.referenced, planned.referring, would=would)}")
     for each in harmed(planned.elsewhere):
         line(f"  {each.told(would=True)}")
     for note in remedy.notes:
@@ -137,7 +137,7 @@ def tell_rows(site: Site, planned: RemediationPlanned) -> None:
 def tell(site: Site, planned: RemediationPlanned) -> None:
     """The plan for people, as the dry run shows it."""
     remedy, line = planned.remedy, site.screen.line
-    tell_rows(site, planned)
+    tell_rows(site, planned, would=True)
     line("  each batch is one transaction, with the keys of its rows in the list:")
     for statement in planned.statements:
         line(f"    {statement};")

@@ -7,6 +7,7 @@ import pytest
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, Refused
 from tests.acceptance.desk import Desk, contents, execute, rows, value
 from tests.acceptance.test_remediate import data, remediate
+from tests.conftest import MATRIX
 
 SHARED = """
 [[foreign_key]]
@@ -63,7 +64,7 @@ def test_new_orphans_of_another_relation(desk: Desk, tenants: str) -> None:
     assert (back.exit_code, data(tenants)) == (EXIT_DONE, before)
 
 
-@pytest.mark.parametrize("not_null", [False, True])
+@pytest.mark.parametrize("not_null", [pytest.param(False, marks=MATRIX), True])
 def test_set_null_leaves_what_others_need(desk: Desk, tenants: str, not_null: bool) -> None:
     """MATCH SIMPLE lets a row pass when one column is NULL: the tenant stays, NOT NULL or not; and back."""
     if not_null:
