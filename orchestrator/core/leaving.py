@@ -15,7 +15,8 @@ SHOWN: Final = 3
 
 ENTRIES: Final = frozenset({"run", "seq", "at", "actor", "kind", "data", "previous", "hash"})
 HEADS: Final = frozenset({"id", "environment", "head_seq", "head_hash"})
-LEASES: Final = frozenset({"token", "host", "machine", "pid", "started", "os_user", "expires_at", "released"})
+OWNER: Final = ("host", "machine", "pid", "started", "os_user")
+LEASES: Final = frozenset({*OWNER, "token", "holder", "taken_at", "heartbeat_at", "expires_at", "released"})
 """Columns by which a table of the ledger is known, whatever its name and the version that made it."""
 
 MADE = re.compile(
