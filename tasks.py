@@ -596,16 +596,18 @@ def check(c):
 @task(
     auto_shortflags=False,
     help={
-        "sections": "of deploy, rollback, random, twice, server, network, starters; by default all",
-        "points": "all, or about how many of the points of a deployment and of a rollback",
+        "sections": "of deploy, rollback, random, twice, server, network, starters, and with a way back each: set-null,"
+        " quarantine, delete, reassign (remediations), hosts (commands on two hosts); by default all",
+        "points": "all, or about how many of the points of each way",
         "runs": "trials per section that is not about points",
         "starts": "how often two deployments are started together",
+        "major": "version of the embedded server",
         "seed": "another number, other random moments",
     },
 )
-def chaos(c, sections=None, points="all", runs="30", starts="50", seed="1"):
-    """Kill deployments at every point where the world outside changes, resume, and compare."""
-    given = {"sections": sections, "points": points, "runs": runs, "starts": starts, "seed": seed}
+def chaos(c, sections=None, points="all", runs="30", starts="50", major="16", seed="1"):
+    """Kill deployments, remediations and rollouts wherever the world outside changes, resume, and compare."""
+    given = {"sections": sections, "points": points, "runs": runs, "starts": starts, "major": major, "seed": seed}
     options = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
     c.run(f"{sys.executable} -m tests.chaos {options}", in_stream=False)
 

@@ -75,6 +75,8 @@ def _renamed(value: Any) -> Any:
 def _unknown_keys(value: Any, shape: Any, place: str) -> Iterator[tuple[str, str, str]]:
     """Keys that no field takes, with where they stand and the nearest known one."""
     if isinstance(value, list):
+        lists = [each for each in get_args(shape) if get_origin(each) in {list, tuple}]
+        shape = lists[0] if lists and get_origin(shape) in {UnionType, Union} else shape
         inner = next((each for each in get_args(shape) if each is not Ellipsis), Any)
         for number, each in enumerate(value, start=1):
             if isinstance(each, list | dict):

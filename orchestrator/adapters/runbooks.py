@@ -26,6 +26,7 @@ from orchestrator.core.checks import Severity
 from orchestrator.core.contract import NAME_LIMIT, SUGGESTED, Contract, Priority, Relation, default_name
 from orchestrator.core.decision import Decision
 from orchestrator.core.history import History
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import BadDocument, Refused
 from orchestrator.core.timeline import STANDARD_STEPS, Item, Runbook, StepName, standard_runbook
 
@@ -193,7 +194,7 @@ def _line_mistakes(each: Relation) -> Iterator[tuple[str, str]]:
     if not each.columns:
         yield "columns", "names no column"
     if len(each.columns) != len(each.referenced_columns):
-        yield "references.columns", f"{len(each.referenced_columns)} columns for {len(each.columns)}"
+        yield "references.columns", f"{counted(len(each.referenced_columns), 'column')} for {len(each.columns)}"
     for key, columns in (("columns", each.columns), ("references.columns", each.referenced_columns)):
         if len(set(columns)) != len(columns):
             yield key, "names a column twice"

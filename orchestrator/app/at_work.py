@@ -59,7 +59,7 @@ class AtWork:
 
         A way back is not kept waiting: its run is named, or this environment's.
         """
-        back = journal.run.started is not None and journal.run.started.task == "rollback"
+        back = journal.run.started is not None and journal.run.started.rolls_back is not None
         environment = self.site.environment
         marker, here = read_marker(self.connection), marker_of(self.connection, environment.name)
         if marker is None:

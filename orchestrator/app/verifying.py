@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import asdict
 
-from orchestrator.adapters import ledger
+from orchestrator.adapters import ledger, ledger_watch
 from orchestrator.adapters.ledger_copy import taken_away
 from orchestrator.adapters.postgres import plainly
 from orchestrator.adapters.runs import RunFolder
@@ -14,7 +14,8 @@ from orchestrator.app.opening import open_site
 from orchestrator.app.reading import latest
 from orchestrator.app.request import Request
 from orchestrator.app.site import Site
-from orchestrator.core.chain import Examined, chain_flaw, examine
+from orchestrator.core.chain import Examined, chain_flaw, common, examine
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 
 
@@ -34,6 +35,9 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
     with site.server.session("verify") as connection, plainly("reading the journal", reading=True):
         kept = tuple(ledger.entries(connection, folder.run))
         head = ledger.head(connection, folder.run)
+        watch = None if head else ledger_watch.head(connection, folder.run)
+        if watch is not None:
+            kept, head = ledger_watch.entries(connection, folder.run), watch
         gone = taken_away(connection, folder) if not kept and head is None else None
     try:
         copy = tuple(folder.entries()) or None
@@ -50,6 +54,9 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
             copied=len(copy),
             first=flaw.seq if flaw else None,
         )
+    if watch is not None and copy and common(kept, copy) == len(kept):
+        # A watch is written here first: what the database does not have yet is no event that it lost.
+        copy = copy[: len(kept)]
     if not kept and head is None and copy is None:
         message = f"run {folder.run} is neither in the ledger of {site.environment.name} nor in {folder.root}"
         raise Refused(message)
@@ -60,7 +67,7 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
 
 
 def _show(site: Site, found: Examined) -> None:
-    counts = f"{found.events} events in the database, {found.copied} in the copy"
+    counts = f"{counted(found.events, 'event')} in the database, {found.copied} in the copy"
     at = f" (event {found.first})" if found.first is not None and found.state != "whole" else ""
     site.screen.line(f"run {found.run}: {counts}{at}", status=found.state)
     if found.problem:

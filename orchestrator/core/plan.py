@@ -17,6 +17,7 @@ from orchestrator.core.catalog import Catalog, ForeignKey, TableName
 from orchestrator.core.contract import Contract, Priority, Relation
 from orchestrator.core.locks import Lock, Mode
 from orchestrator.core.matching import Match, Status, match, match_all
+from orchestrator.core.nouns import counted
 
 StatementKind = Literal[
     "add", "validate", "adopt", "index", "history", "install", "remove", "check", "validate check", "script"
@@ -98,7 +99,7 @@ class Statement:
         """The SQL for a screen; that of an audit's piece or of a script is long, and told by its length."""
         if self.kind not in {*OF_AUDITS, "script"}:
             return f"{self.sql};"
-        return f"-- {self.id}: {len(self.sql.splitlines())} lines, invoke plan --format sql shows them"
+        return f"-- {self.id}: {counted(len(self.sql.splitlines()), 'line')}: invoke plan --format sql"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from orchestrator.core.catalog import Catalog, Table, TableName
 from orchestrator.core.contract import NAME_LIMIT, Contract, Relation
 from orchestrator.core.matching import match
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Refused
 
 How = Literal["set-null", "delete", "reassign", "quarantine"]
@@ -119,7 +120,8 @@ def parse_to(text: str | None, relation: Relation, how: How) -> tuple[str, ...]:
         except json.JSONDecodeError:
             parts = ()
         if len(parts) != wanted:
-            message = f'--to {text}: {relation.target} has {wanted} columns: --to \'["first", "second"]\''
+            columns = counted(wanted, "column")
+            message = f'--to {text}: {relation.target} has {columns}: --to \'["first", "second"]\''
             raise Refused(message)
     if any(each is None or isinstance(each, list | dict | bool) or "\0" in str(each) for each in parts):
         message = f"--to {text}: every column of {relation.target} needs a value"

@@ -10,6 +10,7 @@ import pytest
 from orchestrator.adapters import points
 from orchestrator.app import remediating, resuming
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, Refused
+from tests import servers
 from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import Desk, contents, execute, rows, value
 from tests.acceptance.test_remediate import data, orphans, remediate, shop
@@ -259,3 +260,15 @@ def test_production_asks_for_its_name(desk: Desk, shop: str) -> None:
     with pytest.raises(Refused, match="type prod when asked, or give --yes"):
         remediating.remediate(request, remediating.Wish(**wish), apply=True, yes=False, confirm=lambda _: False)
     assert orphans(shop) == 200
+
+
+def test_a_copy_of_the_database_puts_back_too(desk: Desk, shop: str) -> None:
+    """Its marker is that of the original; a way back is not kept waiting for that, as it is not with a deployment."""
+    execute(shop, "delete from lines where id = 1")
+    before = data(shop)
+    done = remediate(desk, how="delete")
+    copy = servers.fresh_database(shop, servers.database_name(shop))
+    desk.environment("staging", copy)
+    assert remediate(desk, undo=True).document["rolls_back"] == done.document["run"]
+    assert data(copy) == before
+    servers.drop_database(copy)
