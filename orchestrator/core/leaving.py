@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from orchestrator.core.entry import Entry
+from orchestrator.core.nouns import counted
 
 SHOWN: Final = 3
 """How many of several names a line tells."""
@@ -128,13 +129,13 @@ def losses(found: Standing) -> Iterator[str]:
     for each in found.runs:
         if each.left:
             yield (
-                f"run {each.run}: {each.left} changes of it stand, and stay; the way back is known to the ledger alone:"
-                " no rollback, no resume, no verify against the database any more"
+                f"run {each.run}: the way back of {counted(each.left, 'change')}, which will stay: no rollback,"
+                " no resume, no verify against the database any more"
             )
     if found.approvals:
-        yield f"{found.approvals} approvals that were given before any run and are not used yet"
+        yield f"{counted(found.approvals, 'approval')} given before any run and not used yet"
     if found.evidence:
-        yield f"the evidence of {found.evidence} rehearsals, which gates of other environments read here"
+        yield f"the evidence of {counted(found.evidence, 'rehearsal')}, which gates of other environments read here"
 
 
 def named(words: Iterable[str]) -> str:

@@ -278,3 +278,16 @@ def test_a_lease_of_a_living_process_keeps_it(desk: Desk, shop: str, database: s
     with psycopg.connect(database) as other:
         other.execute(f"select pg_advisory_lock({ledger.RUN_LOCK})".encode())
         assert "another run is at work" in ask(desk, "--uninstall", "--yes", code=2)["error"]
+
+
+@MATRIX
+def test_a_watch_goes_with_its_journal(desk: Desk, shop: str, database: str) -> None:
+    """Its tables are known by their columns alone; where its journal is not, it is copied."""
+    desk.deploy(runbook=shop)
+    watch = json.loads(desk.typed("monitor", "--env", "staging", "--runbook", shop, "--json").stdout)["run"]
+    assert ask(desk)["watches"] == [watch]
+    journal = desk.runs / watch / "journal.jsonl"
+    whole = journal.read_bytes()
+    journal.unlink()
+    assert watch in ask(desk, "--uninstall", "--yes")["copied"]
+    assert (journal.read_bytes(), has_ledger(database)) == (whole, False)
