@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg import IsolationLevel, sql
 
 from orchestrator.adapters.postgres import plainly, statement
+from orchestrator.core.nouns import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -63,7 +64,7 @@ class Digest:
 
     def __str__(self) -> str:
         """For messages."""
-        return f"{self.rows} rows (checksum {self.checksum})"
+        return f"{counted(self.rows, 'row')} (checksum {self.checksum})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from orchestrator.core.host_approval import with_commands
 from orchestrator.core.host_rows import HostRow
 from orchestrator.core.journal import (
     Event,
@@ -14,6 +15,10 @@ from orchestrator.core.journal import (
     HostSettled,
     HostUndoPassedOver,
 )
+from orchestrator.core.nouns import counted
+from orchestrator.core.plan import Plan
+from orchestrator.core.resumption import command_lines
+from orchestrator.core.timeline import Item
 
 
 def host_lines(event: Event) -> Iterator[str]:
@@ -36,6 +41,17 @@ def host_lines(event: Event) -> Iterator[str]:
             return
 
 
+def planned_on_hosts(plan: Plan, items: Sequence[Item]) -> Iterator[str]:
+    """The commands that come with a plan, and what an approval of both names; none where there is no command."""
+    for each in items:
+        if each.on_hosts:
+            yield f"on hosts: {each.title}"
+            yield from (f"  {line}" for line in each.on_hosts.command.splitlines())
+    if items:
+        whole = with_commands(plan.digest, command_lines(items))
+        yield f"{counted(len(items), 'command')} on hosts; to approve them with the plan: --plan {whole}"
+
+
 def not_taken_back(rows: Iterable[HostRow]) -> str:
     """Where a way back was gone and did not come to its end; empty when it did everywhere."""
     lost = [f"{each.item} on {each.host}" for each in rows if each.back not in {"", "done"}]
@@ -45,4 +61,4 @@ def not_taken_back(rows: Iterable[HostRow]) -> str:
 def on_hosts_only(rows: Iterable[HostRow]) -> str:
     """What a run did that did nothing in the database."""
     given = sum(each.state != "not begun" for each in rows)
-    return f"{given} commands on hosts, each is on record" if given else "nothing was changed"
+    return f"{counted(given, 'command')} on hosts, each is on record" if given else "nothing was changed"

@@ -29,6 +29,7 @@ from orchestrator.core.journal import (
     StepFinished,
     StepStarted,
 )
+from orchestrator.core.nouns import counted
 from orchestrator.core.run import Run
 
 MARKS: Final = {"done": "+", "skipped": "-", "held": "=", "failed": "!", AT_WORK: ">", "pending": "."}
@@ -118,7 +119,7 @@ class LiveView:
             return ""
         full = BAR * now.keys_done // now.keys
         bar = f" [{'#' * full}{'.' * (BAR - full)}]" if width > 3 * BAR else ""
-        return f", {now.keys_done} of {now.keys} keys{bar}"
+        return f", {now.keys_done} of {counted(now.keys, 'key')}{bar}"
 
 
 def printable(text: str, encoding: str, *, keep: str = "") -> str:

@@ -84,23 +84,22 @@ class TenantQueries:
     column: str
     step: str = "validate"
 
-    def crossing(self, relation: Relation, catalog: Catalog) -> int:
-        """Rows; those where either side is NULL are global and do not count. Raises OrchestratorError."""
-        query = sql.SQL(
-            "SELECT count(*) AS rows FROM {} AS child JOIN {} AS parent ON {} WHERE {} <> parent.{}"
-        ).format(
+    def crossing(self, relations: Iterable[Relation], catalog: Catalog) -> Iterator[tuple[Relation, int]]:
+        """Rows of each; those where either side is NULL are global and do not count. Raises OrchestratorError."""
+        with self.server.session(self.step, read_only=True) as connection:
+            for each in relations:
+                with plainly(f"comparing workspaces of {each.id}", reading=True):
+                    row = connection.execute(self._query(each, catalog)).fetchone()
+                yield each, int(row["rows"]) if row else 0
+
+    def _query(self, relation: Relation, catalog: Catalog) -> sql.Composed:
+        return sql.SQL("SELECT count(*) AS rows FROM {} AS child JOIN {} AS parent ON {} WHERE {} <> parent.{}").format(
             source(relation.table, catalog),
             source(relation.referenced, catalog),
             sql.SQL(" AND ").join(equalities(relation, catalog)),
             child_column(self.column),
             sql.Identifier(self.column),
         )
-        with (
-            self.server.session(self.step, read_only=True) as connection,
-            plainly(f"comparing workspaces of {relation.id}", reading=True),
-        ):
-            row = connection.execute(query).fetchone()
-        return int(row["rows"]) if row else 0
 
 
 def read_statistics(connection: Connection, relations: Iterable[Relation]) -> Statistics:

@@ -12,6 +12,7 @@ from orchestrator.core.journal import (
     RowsPutBack,
     RowsRemediated,
 )
+from orchestrator.core.nouns import counted
 
 EVERY = 100
 """So many batches are told of by one line, once there have been that many."""
@@ -23,7 +24,7 @@ def remediation_lines(event: Event) -> Iterator[str]:
         case KeptTableMade():
             yield f"  what was there is kept in {event.table}"
         case RowsRemediated() | RowsPutBack() if event.batch & (event.batch - 1) == 0 or event.batch % EVERY == 0:
-            yield f"  batch {event.batch}: {event.rows} rows in {event.duration_ms:.0f} ms"
+            yield f"  batch {event.batch}: {counted(event.rows, 'row')} in {event.duration_ms:.0f} ms"
         case RowRefused():
             yield f"  a row is left as it is: {event.reason}"
         case KeptTableDropped():

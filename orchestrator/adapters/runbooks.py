@@ -20,12 +20,13 @@ from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
 from orchestrator.adapters.history import history_of
 from orchestrator.core.additions import NO_ADDITIONS, Additions
 from orchestrator.core.as_is import Script
-from orchestrator.core.catalog import Action, Deferrable, TableName
+from orchestrator.core.catalog import Action, Deferrable, TableName, table_name
 from orchestrator.core.checklist import item_key
 from orchestrator.core.checks import Severity
 from orchestrator.core.contract import NAME_LIMIT, SUGGESTED, Contract, Priority, Relation, default_name
 from orchestrator.core.decision import Decision
 from orchestrator.core.history import History
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import BadDocument, Refused
 from orchestrator.core.timeline import STANDARD_STEPS, Item, Runbook, StepName, standard_runbook
 
@@ -61,9 +62,9 @@ class ForeignKeyLine:
 
     def relation(self) -> Relation:
         """The line with its defaults filled in."""
-        target = TableName(schema=self.references.schema or self.schema, name=self.references.table)
+        target = table_name(self.references.schema or self.schema, self.references.table)
         return Relation(
-            table=TableName(schema=self.schema, name=self.table),
+            table=table_name(self.schema, self.table),
             columns=self.columns,
             referenced=target,
             referenced_columns=self.references.columns,
@@ -193,7 +194,7 @@ def _line_mistakes(each: Relation) -> Iterator[tuple[str, str]]:
     if not each.columns:
         yield "columns", "names no column"
     if len(each.columns) != len(each.referenced_columns):
-        yield "references.columns", f"{len(each.referenced_columns)} columns for {len(each.columns)}"
+        yield "references.columns", f"{counted(len(each.referenced_columns), 'column')} for {len(each.columns)}"
     for key, columns in (("columns", each.columns), ("references.columns", each.referenced_columns)):
         if len(set(columns)) != len(columns):
             yield key, "names a column twice"

@@ -14,6 +14,7 @@ from orchestrator.adapters.interruption import within
 from orchestrator.adapters.postgres import Connection, Server, logged_in, pid_of, plain_line
 from orchestrator.core.backoff import full_jitter
 from orchestrator.core.journal import Identity
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import CannotConnect, TargetChanged, TargetLost
 
 FIRST_DELAY_MS = 100.0
@@ -49,7 +50,7 @@ class Target:
             except CannotConnect as error:
                 problem = str(error)
         stopped = self.server.interruption.reason
-        why = stopped or f"no connection within {self.within_s:g} s ({attempts} attempts): {problem}"
+        why = stopped or f"no connection within {self.within_s:g} s ({counted(attempts, 'attempt')}): {problem}"
         message = f"run {self.server.run}: {why}; what took effect is on record, go on with: {self.server.resume}"
         raise TargetLost(message)
 

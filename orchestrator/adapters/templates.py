@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from jinja2 import StrictUndefined
+from jinja2 import BytecodeCache, StrictUndefined
 
 from orchestrator.adapters import words
 from orchestrator.adapters.charts import share
+from orchestrator.adapters.compiled import kept
 from orchestrator.adapters.ddl import lock_table
 from orchestrator.adapters.overrides import Overrides, OwnFirst, in_force
 from orchestrator.adapters.sandbox import Sandbox
@@ -53,6 +54,8 @@ def lock_sql(lock: Lock) -> str:
 PAGES: Final = (".html.j2", ".html", ".css", ".js")
 TEXTS: Final = (".md.j2", ".sql.j2", ".txt.j2", ".json.j2", ".py.j2")
 
+OPTIONS: Final = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
+
 NONE: Final = Overrides()
 """Stands for all tasks without own templates: they share what was compiled, and a changed file is compiled again."""
 
@@ -61,22 +64,16 @@ _made: Final[WeakKeyDictionary[Overrides, tuple[Sandbox, OwnFirst]]] = WeakKeyDi
 
 def _environment(overrides: Overrides, *, anew: bool = False) -> tuple[Sandbox, OwnFirst]:
     """The environment of these overrides; kept, because compiling takes longer than rendering."""
-    kept = overrides if overrides.folders else NONE
-    made = None if anew else _made.get(kept)
+    ours = overrides if overrides.folders else NONE
+    made = None if anew else _made.get(ours)
     if made is None:
-        loader = OwnFirst(kept, TEMPLATES)
-        made = _made[kept] = (_sandbox(loader), loader)
+        loader = OwnFirst(ours, TEMPLATES)
+        made = _made[ours] = (_sandbox(loader, kept(OPTIONS) if ours is NONE else None), loader)
     return made
 
 
-def _sandbox(loader: OwnFirst) -> Sandbox:
-    environment = Sandbox(
-        loader=loader,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+def _sandbox(loader: OwnFirst, cache: BytecodeCache | None) -> Sandbox:
+    environment = Sandbox(loader=loader, undefined=StrictUndefined, bytecode_cache=cache, **OPTIONS)
 
     def escaped(template: str | None) -> bool:
         """Pages and what stands in them; an own part under a name of its own, too, unless its name says text."""
@@ -87,6 +84,7 @@ def _sandbox(loader: OwnFirst) -> Sandbox:
     environment.filters |= {
         "commands": words.commands,
         "comment": words.comment,
+        "counted": words.counted,
         "duration": words.duration,
         "fate_word": words.fate_word,
         "fenced": words.fenced,

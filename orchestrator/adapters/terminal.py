@@ -31,6 +31,7 @@ from orchestrator.core.journal import (
     VerdictGiven,
     WorkersChanged,
 )
+from orchestrator.core.nouns import counted
 from orchestrator.core.plan import Plan
 from orchestrator.core.ports import Orphans
 from orchestrator.core.run import Run
@@ -110,7 +111,7 @@ class Screen:
 
     def orphans(self, found: Orphans, *, show_sample: bool) -> None:
         """A relation with orphans: how many, the query, and a few keys where the policy shows them."""
-        self.line(f"  {found.relation.id}: {found.count} orphans")
+        self.line(f"  {found.relation.id}: {counted(found.count, 'orphan')}")
         self.line(f"    {found.query};")
         for key in found.sample if show_sample else ():
             self.line("    " + ", ".join(f"{column}={value}" for column, value in key.items()))
@@ -125,7 +126,9 @@ class Screen:
             self.line(statement.shown)
             for hazard in statement.hazards:
                 self.line(f"  note: {hazard}")
-        self.line(f"{len(plan.statements)} statements, digest {plan.digest[:16]}, catalog {plan.fingerprint[:16]}")
+        self.line(
+            f"{counted(len(plan.statements), 'statement')}, digest {plan.digest[:16]}, catalog {plan.fingerprint[:16]}"
+        )
 
     def checklist(self, phases: Iterable[CheckedPhase]) -> None:
         """Phases with their boxes: ticked by which run or person, or what will tick them."""
@@ -141,7 +144,9 @@ class Screen:
         self.line(f"run {summary.run} of {summary.task} on {summary.environment}", status=summary.state)
         if summary.relations:
             self.line(f"  relations: {counts}")
-            self.line(f"  {summary.holding} of {summary.promised} promised keys stand")
+            self.line(
+                f"  {summary.holding} of {counted(summary.promised, 'promised key stands', 'promised keys stand')}"
+            )
         if summary.reason:
             self.line(f"  because: {summary.reason}")
         for told in summary.overridden:
@@ -186,7 +191,7 @@ class Screen:
         total = len(run.plan.statements) if run.plan else 0
         match event:
             case StatementDone():
-                self._advance(f"{len(run.done)} of {total} statements", len(run.done), total)
+                self._advance(f"{len(run.done)} of {counted(total, 'statement')}", len(run.done), total)
             case StatementUndone():
                 self._advance(f"{len(run.undone)} walked back", len(run.undone), total)
             case StatementFailed():
@@ -213,7 +218,7 @@ class Screen:
             case TableVacuumed():
                 told = f"  vacuumed {event.table} first ({event.duration_ms / 1000:.1f} s): its keys validate quicker"
             case WorkersChanged():
-                told = f"  {event.workers} validations side by side: {event.reason}"
+                told = f"  {counted(event.workers, 'validation at a time', 'validations side by side')}: {event.reason}"
         self.line(told)
 
     def _advance(self, text: str, count: int, total: int) -> None:
@@ -240,4 +245,6 @@ def safety(summary: Summary) -> str:
         return summary.remediation.safe if summary.remediation else on_hosts_only(summary.hosts)
     rest = "resume goes on from there" if summary.state == "held" else "another deploy does what is left"
     whole = summary.holding == summary.promised
-    return f"{len(summary.statements)} statements took effect, each is on record{half}" + ("" if whole else f"; {rest}")
+    return f"{counted(len(summary.statements), 'statement')} took effect, each is on record{half}" + (
+        "" if whole else f"; {rest}"
+    )

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 from orchestrator.core.fates import RelationRow
+from orchestrator.core.nouns import noun
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
@@ -48,6 +49,11 @@ def moment(at: datetime) -> str:
 def grouped(count: int) -> str:
     """`1234`, `1 234 567`: from five digits on, with spaces that do not break."""
     return str(count) if count < 10_000 else f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")  # noqa: PLR2004
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 row`, `12 345 rows`: a grouped count with its noun."""
+    return f"{grouped(count)} {noun(count, one, many)}"
 
 
 def fate_word(fate: str) -> str:

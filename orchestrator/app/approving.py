@@ -17,7 +17,9 @@ from orchestrator.app.site import Site
 from orchestrator.core import approval
 from orchestrator.core.approval import SHOWN, Question
 from orchestrator.core.checklist import item_key, manual_items
+from orchestrator.core.host_approval import commands_in, names, with_commands
 from orchestrator.core.outcome import EXIT_DONE, Refused
+from orchestrator.core.resumption import command_lines
 from orchestrator.core.run import Run
 from orchestrator.core.snapshot import recorded
 
@@ -134,6 +136,7 @@ def _answer(site: Site, connection: Connection, run: Run, asked: Question, note:
         "proof": proof,
         "note": note,
     }
+    _tell_commands(site, commands_in(run.started.definition if run.started else ()), asked)
     for each in run.overridden:
         site.screen.line(f"passed {', '.join(each.gates)}, says {each.by}: {each.reason}", status="overridden")
     if asked.answer == "deny" and run.applying:
@@ -147,8 +150,11 @@ def _approve_plan(site: Site, connection: Connection, digest: str, note: str) ->
     """Approve what `invoke plan` shows now, for the first run that carries it out. Raises Refused."""
     catalog = site.catalog("approve").catalog()
     made = site.make_plan(catalog)
-    if len(digest) < SHOWN or not made.digest.startswith(digest):
-        message = f"--plan {digest}: the plan of now has digest {made.digest}, see invoke plan"
+    commands = command_lines(site.folder.on_hosts)
+    wanted = with_commands(made.digest, commands)
+    if not names(digest, wanted):
+        beside = " (commands on hosts after the dot)" if commands else ""
+        message = f"--plan {digest}: the plan of now has digest {wanted}{beside}, see invoke plan"
         raise Refused(message)
     people, role = site.environment.people, _role(connection)
     approvals = site.environment.policy.approvals
@@ -156,9 +162,16 @@ def _approve_plan(site: Site, connection: Connection, digest: str, note: str) ->
         message = f"{site.environment.name}: policy.approvals is 0, so no plan has to be approved"
         raise Refused(message)
     person, proof = approval.speaker("approve", role, people, approvals=approvals, initiator="", os_user=os_user())
-    fingerprint = approval.fingerprint_of(recorded(catalog, "before", site.contract))
+    fingerprint = with_commands(approval.fingerprint_of(recorded(catalog, "before", site.contract)), commands)
     told = {"digest": made.digest, "fingerprint": fingerprint, "person": person, "proof": proof, "note": note}
+    _tell_commands(site, commands, Question(answer="approve"))
     return _give(site, connection, Question(answer="approve"), told)
+
+
+def _tell_commands(site: Site, lines: tuple[str, ...], asked: Question) -> None:
+    """What an approval covers besides the plan."""
+    for line in lines if asked.answer == "approve" else ():
+        site.screen.line(f"  {line}")
 
 
 def _give(site: Site, connection: Connection, asked: Question, told: Mapping[str, str]) -> Answer:

@@ -17,6 +17,7 @@ from orchestrator.app.site import Site
 from orchestrator.core.answers import audit_document
 from orchestrator.core.audit import countable
 from orchestrator.core.matching import match_all
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, OrchestratorError, Refused
 from orchestrator.core.ports import Orphans
 
@@ -62,7 +63,8 @@ def _replica(site: Site, name: str) -> Replica:
 
 def _tell(screen: Screen, results: list[Orphans]) -> int:
     total = sum(each.count for each in results)
-    screen.line(f"{total} orphans in {sum(each.count > 0 for each in results)} of {len(results)} relations")
+    ill, asked = sum(each.count > 0 for each in results), counted(len(results), "relation")
+    screen.line(f"{counted(total, 'orphan')} in {ill} of {asked}")
     methods = Counter(each.method for each in results)
     if methods:
         screen.line("  counted by " + ", ".join(f"{method} ({count})" for method, count in methods.most_common()))

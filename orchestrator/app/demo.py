@@ -19,6 +19,7 @@ from orchestrator.app.request import Request
 from orchestrator.app.runs import deploy
 from orchestrator.app.site import RUNBOOKS, embedded_cluster
 from orchestrator.app.writes_on_copy import Load
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_REFUSED, OrchestratorError, Refused
 
 MARKER = "made-by-invoke-demo"
@@ -133,7 +134,8 @@ def _build(stage: Stage, env: str, rows: int, stack: ExitStack, *, keep: bool) -
     identifier = row["id"] if row else "?"
     spent = time.monotonic() - began
     largest = max(each.rows for each in loaded)
-    text = f"{env}: system {identifier}, {total} rows in {len(loaded)} tables, {largest} in the largest"
+    filled = f"{counted(total, 'row')} in {counted(len(loaded), 'table')}"
+    text = f"{env}: system {identifier}, {filled}, {largest} in the largest"
     stage.screen.line(f"{text} ({spent:.1f} s)", status="ready")
 
 

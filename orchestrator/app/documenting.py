@@ -18,6 +18,7 @@ from orchestrator.app.request import Request
 from orchestrator.app.site import Site
 from orchestrator.core.documents import DocumentSet, document_set
 from orchestrator.core.journal import PlanRecorded
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, Refused
 from orchestrator.core.snapshot import recorded
 
@@ -36,12 +37,12 @@ def docs(request: Request, *, out: str | None) -> Answer:
         made, errors = documents(view), in_force().told
     paths, gone = folder.write(made)
     for path, each in zip(paths, made, strict=True):
-        site.screen.line(f"{path}: {each.page.title}, {each.words} words, {each.minutes} min")
+        site.screen.line(f"{path}: {each.page.title}, {counted(each.words, 'word')}, {each.minutes} min")
     for path in gone:
         site.screen.line(f"{path}: taken away, it belongs to another decision", status="note")
     if folder.others:
-        site.screen.line(f"{len(folder.others)} other files in {folder.path} were left as they are", status="note")
-    site.screen.line(f"{len(made)} documents in {folder.path}", status="done")
+        site.screen.line(f"{counted(len(folder.others), 'other file')} in {folder.path}: left as found", status="note")
+    site.screen.line(f"{counted(len(made), 'document')} in {folder.path}", status="done")
     return Answer(document=_document(site, paths, made) | {"template_errors": errors}, exit_code=EXIT_DONE)
 
 
@@ -53,6 +54,7 @@ def _view(site: Site, connection: Connection) -> DocumentSet:
         site.folder.runbook,
         rehearsal=runs.rehearsal,
         deployments=runs.deployments,
+        watches=runs.watches,
         phases=boxes.phases,
         unread=boxes.unread,
         where=site.request.where,

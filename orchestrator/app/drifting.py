@@ -12,6 +12,7 @@ from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.core.drift import line_differences
 from orchestrator.core.drift_lines import contract_lines, differences, table_lines
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 from orchestrator.core.run import Run
 
@@ -40,7 +41,8 @@ def drift(request: Request, *, against: str | None) -> Answer:
         found = differences(lines, others, here=here, there=against)
         for line in found:
             site.screen.line(f"  {line}")
-        told = f"{here} and {against}: {len(found)} differences in {len(site.contract.tables)} tables"
+        tables = counted(len(site.contract.tables), "table")
+        told = f"{here} and {against}: {counted(len(found), 'difference')} in {tables}"
         site.screen.line(told, status="differ" if found else "equal")
     document = {"environment": here, "against": against, "equal": not found, "differences": list(found)}
     return Answer(

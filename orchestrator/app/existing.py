@@ -19,6 +19,7 @@ from orchestrator.app.site import RUNBOOKS
 from orchestrator.core.additions import NO_ADDITIONS, NOT_VALID, Additions
 from orchestrator.core.adoption import told
 from orchestrator.core.contract import Contract, Relation
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Refused
 from orchestrator.core.timeline import standard_runbook
 
@@ -75,14 +76,15 @@ def _tried(request: Request, folder: Path, script: bytes, *, yes: bool, confirm:
         place = stack.enter_context(copier.place())
         copied = copier.fill(place, ())
         tried = try_out(place, script)
-        site.screen.line(f"tried on a copy of {copied.tables} tables: {_counted(tried)}", status="done")
+        site.screen.line(f"tried on a copy of {counted(copied.tables, 'table')}: {_counted(tried)}", status="done")
         return tried
 
 
 def _counted(tried: Tried) -> str:
-    words = f"{len(tried.keys)} new keys"
+    words = f"{counted(len(tried.keys), 'new key')}"
     if tried.additions:
-        words += f", {len(tried.additions.indexes)} indexes, {len(tried.additions.checks)} checks"
+        words += f", {counted(len(tried.additions.indexes), 'index', 'indexes')}"
+        words += f", {counted(len(tried.additions.checks), 'check')}"
     return words
 
 

@@ -16,6 +16,7 @@ from orchestrator.app.checklists import checked_here
 from orchestrator.app.site import Site
 from orchestrator.core.answers import run_document
 from orchestrator.core.checklist import CheckedPhase
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import (
     EXIT_CODES,
     OrchestratorError,
@@ -56,7 +57,8 @@ def finish(site: Site, journal: RunJournal) -> Answer:
         site.screen.line(f"the report could not be written: {error}; invoke report --run {summary.run}", status="FAIL")
     site.screen.ending(summary, path)
     if journal.ledger and journal.ledger.copy.behind:
-        told = f"{journal.ledger.copy.behind} events could not be copied to {site.run_folder.path}: make room there;"
+        behind = counted(journal.ledger.copy.behind, "event")
+        told = f"{behind} could not be copied to {site.run_folder.path}: make room there;"
         site.screen.line(f"{told} the database has them, and the next run completes the copy", status="FAIL")
     document = run_document(summary, report=path, samples=site.run_folder.samples())
     return Answer(

@@ -12,6 +12,7 @@ from orchestrator.app.own_templates import for_request
 from orchestrator.app.request import Request
 from orchestrator.app.site import RUNBOOKS
 from orchestrator.core.guarded import contract_digest
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 
 
@@ -31,9 +32,9 @@ def generate(request: Request, *, out: str | None, check: bool) -> Answer:
         screen.line(f"{path}: {why}", status="FAIL")
     paths = () if check else place.write(made)
     for path in paths:
-        screen.line(f"{path}: {len(contract.promised)} relations", status="done")
+        screen.line(f"{path}: {counted(len(contract.promised), 'relation')}", status="done")
     if check and not stale:
-        screen.line(f"{len(made)} files in {place.path} fit the contract", status="done")
+        screen.line(f"{place.path}: {counted(len(made), 'file fits', 'files fit')} the contract", status="done")
     document = {
         "runbook": folder.runbook.name,
         "digest": contract_digest(contract),

@@ -12,6 +12,7 @@ from orchestrator.app.answer import Answer
 from orchestrator.app.request import Request
 from orchestrator.core.answers import findings_document
 from orchestrator.core.hosts import findings
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 from orchestrator.core.verdict import Word, judge
 
@@ -34,7 +35,7 @@ def look(request: Request) -> Answer:
         if each.remedy:
             screen.line(f"         do: {each.remedy}")
     verdict = judge(found)
-    screen.line(f"{len(environment.host)} hosts, {len(found)} checks", status=verdict.word)
+    screen.line(f"{counted(len(environment.host), 'host')}, {counted(len(found), 'check')}", status=verdict.word)
     document = findings_document(verdict, found) | {
         "environment": environment.name,
         "hosts": [asdict(each) for each in seen.values()],

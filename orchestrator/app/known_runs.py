@@ -1,4 +1,4 @@
-"""The runs that the documents tell of: the newest rehearsal, and the newest deployments of each environment."""
+"""The runs that the documents tell of: the newest rehearsal, deployments of each environment, and watches of them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from orchestrator.core.run import Run
 class KnownRuns:
     """The newest rehearsal; of each environment the newest deployment that was not refused, and a newer one that was.
 
-    A deployment comes with the rollback that took away something after it, if one did.
+    A deployment comes with the rollback that took away something after it, if one did. `watches` has the newest one of
+    each environment.
     """
 
     rehearsal: Run | None
     deployments: tuple[tuple[Run, Run | None], ...]
+    watches: tuple[Run, ...] = ()
 
 
 def known_runs(site: Site, connection: Connection) -> KnownRuns:
@@ -44,6 +46,7 @@ def known_runs(site: Site, connection: Connection) -> KnownRuns:
         deployments = [each for each in wanted.values() if _task(each) == "deploy"]
         carried = {_environment(each): each for each in deployments if not _refused(each)}
         refused = {_environment(each): each for each in deployments if _refused(each)}
+        watches = {_environment(each): each for each in wanted.values() if _task(each) == "monitor"}
         backs = {_environment(each): each for each in wanted.values() if _took_back(each)}
         pairs: list[tuple[Run, Run | None]] = [(run, _after(run, backs.get(name))) for name, run in carried.items()]
         pairs += [(run, None) for name, run in refused.items() if name not in carried or run.id > carried[name].id]
@@ -52,6 +55,7 @@ def known_runs(site: Site, connection: Connection) -> KnownRuns:
             deployments=tuple(
                 (_whole(site, run, readers), _whole(site, back, readers) if back else None) for run, back in pairs
             ),
+            watches=tuple(_whole(site, each, readers) for each in watches.values()),
         )
 
 

@@ -20,6 +20,7 @@ from orchestrator.app.site import Site
 from orchestrator.core import approval
 from orchestrator.core.backoff import full_jitter
 from orchestrator.core.clicks import Again, Click, Counts, Declined, Meaning, meaning
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, CannotConnect, ConnectionLost, OrchestratorError, Refused
 
 LOOK_S = 0.2
@@ -141,7 +142,7 @@ def listen(request: Request, *, stop: threading.Event | None = None) -> Answer:
             listener = Listener(site=site, socket=socket, role=role, stop=ending)
             listener.serve()
     document = {"environment": site.environment.name, "counted": listener.counted, "declined": listener.declined}
-    site.screen.line(f"{listener.counted} clicks counted, {listener.declined} declined", status="ended")
+    site.screen.line(f"{counted(listener.counted, 'click')} counted, {listener.declined} declined", status="ended")
     return Answer(document=document, exit_code=EXIT_DONE)
 
 

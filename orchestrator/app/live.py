@@ -1,4 +1,4 @@
-"""The report while its run goes on: written again at each step, and a page that reloads itself."""
+"""The report while its run goes on: written again at each step that lasts, and a page that reloads itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import Timer
 from typing import Final
 
 from jinja2 import TemplateError
@@ -14,15 +15,17 @@ from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.render import report
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.app.site import Site
-from orchestrator.core.journal import Event, StepStarted, WalkBackBegan
+from orchestrator.core.journal import Event, RunFinished, StepStarted, WalkBackBegan
 from orchestrator.core.outcome import OrchestratorError
 from orchestrator.core.run import Run
-from orchestrator.core.summary import summarize
+from orchestrator.core.summary import Summary, summarize
 
 MOMENTS: Final = (StepStarted, WalkBackBegan)
 """What ends a step begins the next, or ends the run: a page for either is enough."""
 
 PAGE: Final = "report.html"
+LASTS_S: Final = 0.5
+"""A step that is over sooner gets no page of its own: nobody would see it, and writing it would cost the run."""
 SHARE: Final = 0.02
 """Of the run's time that a page may take which is slow to write: a large plan's page is written less often."""
 SLOW_S: Final = 1.0
@@ -35,31 +38,50 @@ class LiveReport:
     folder: RunFolder
     clock: Callable[[], float] = time.monotonic
     due: float = 0.0
+    _alarm: Timer | None = None
 
     def listen(self, event: Event, run: Run) -> None:
-        """Write the page when a step begins. What hinders that is no concern of the run, and is tried again.
+        """Write the page once a step has been at work for a moment: what it shows is the run when the step began.
 
-        The last page, which no longer reloads itself, is written when the run is over.
+        The last page, which no longer reloads itself, is written by others when the run is over: none comes after it.
         """
-        began = self.clock()
-        if not isinstance(event, MOMENTS) or began < self.due:
+        if not isinstance(event, (*MOMENTS, RunFinished)):
             return
+        self._settle()
+        if isinstance(event, MOMENTS) and self.clock() >= self.due:
+            summary = summarize(run)
+            self._alarm = timer(LASTS_S, lambda: self.keep(summary))
+            self._alarm.start()
+
+    def _settle(self) -> None:
+        """No page of an earlier step comes later than this."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm.join()
+            self._alarm = None
+
+    def keep(self, summary: Summary) -> None:
+        """Write the page. What hinders that is no concern of the run, and is tried again at the next step."""
+        began = self.clock()
         with suppress(OSError, OrchestratorError, TemplateError):
-            self.write(run)
+            text = report(
+                summary,
+                format="html",
+                samples=self.folder.samples(),
+                budget_ms=summary.lock_budget_ms,
+                reload=True,
+            )
+            self.folder.replace(PAGE, text)
         took = self.clock() - began
         self.due = began + took / SHARE if took > SLOW_S else 0.0
 
-    def write(self, run: Run) -> None:
-        """The page as it is now. Raises OrchestratorError, TemplateError."""
-        summary = summarize(run)
-        text = report(
-            summary,
-            format="html",
-            samples=self.folder.samples(),
-            budget_ms=summary.lock_budget_ms,
-            reload=run.finished is None,
-        )
-        self.folder.replace(PAGE, text)
+
+def timer(seconds: float, act: Callable[[], None]) -> Timer:
+    """Do it after so many seconds, in a thread of its own."""
+    made = Timer(seconds, act)
+    # A process that ends does not wait for a page.
+    made.daemon = True
+    return made
 
 
 def follow(site: Site, journal: RunJournal) -> RunJournal:

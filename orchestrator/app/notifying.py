@@ -19,6 +19,7 @@ from orchestrator.app.request import Request
 from orchestrator.app.telling import left_over, sender_for, token_of
 from orchestrator.core.clicks import button_of
 from orchestrator.core.inventory import Environment, Slack
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 
 if TYPE_CHECKING:
@@ -140,9 +141,8 @@ def _flush(request: Request, environment: Environment, settings: Slack, screen: 
         for box in boxes:
             box.release()
     waiting = sum(len(box.outbox.waiting) for box in boxes)
-    screen.line(
-        f"{count[0]} messages of {len(boxes)} runs delivered, {waiting} wait", status="FAIL" if problem else "done"
-    )
+    said = f"{counted(count[0], 'message')} of {counted(len(boxes), 'run')} delivered"
+    screen.line(f"{said}, {counted(waiting, 'waits', 'wait')}", status="FAIL" if problem else "done")
     if problem:
         screen.line(f"  {problem}")
     document = {"environment": environment.name, "runs": [box.run.id for box in boxes], "delivered": count[0]}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
-from orchestrator.adapters import events, lease, ledger
+from orchestrator.adapters import events, lease, ledger, ledger_watch
+from orchestrator.adapters.host_words import planned_on_hosts
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.ledger_answers import approver_exists, role_exists
+from orchestrator.adapters.ledger_copy import taken_away
 from orchestrator.adapters.loading import Loaded, apply_migrations, fill
 from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.render import plan_script, report
@@ -21,6 +23,7 @@ from orchestrator.app.finishing import REPORTS
 from orchestrator.app.opening import open_site
 from orchestrator.app.own_templates import for_run
 from orchestrator.app.request import Request
+from orchestrator.app.watch_told import tell_watch, watch_in
 from orchestrator.core.answers import (
     findings_document,
     plan_document,
@@ -33,6 +36,7 @@ from orchestrator.core.grants import LISTENER, approver_grants, grants, history_
 from orchestrator.core.inventory import Environment
 from orchestrator.core.journal import Task
 from orchestrator.core.lease import free
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -63,8 +67,10 @@ def plan(request: Request, *, form: str | None) -> Answer:
             print(plan_script(made), end="")
     if form is None and not request.json:
         site.screen.plan(made)
+        for line in planned_on_hosts(made, site.folder.on_hosts):
+            site.screen.line(line)
     bad = any(each.status in {"different", "impossible"} for each in made.relations)
-    return Answer(document=plan_document(made), exit_code=EXIT_FAILED if bad else EXIT_DONE)
+    return Answer(document=plan_document(made, site.folder.on_hosts), exit_code=EXIT_FAILED if bad else EXIT_DONE)
 
 
 def preflight(request: Request) -> Answer:
@@ -133,7 +139,7 @@ def validate(request: Request) -> Answer:
 
 def _judged(screen: Screen, findings: tuple[Finding, ...], exits: Mapping[Word, int]) -> Answer:
     verdict = judge(findings)
-    screen.line(f"{len(findings)} checks", status=verdict.word)
+    screen.line(f"{counted(len(findings), 'check')}", status=verdict.word)
     return Answer(document=findings_document(verdict, findings), exit_code=exits[verdict.word])
 
 
@@ -145,15 +151,19 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
             found = tuple(_summaries(request, site.environment, connection, CHANGING if latest_only else TOLD))
             boxes = checked(site, connection) if latest_only else None
             changed = _since(found, connection) if latest_only else ()
-    chosen = found[-1:] if latest_only else found
+            watch = watch_in(site, connection) if latest_only else None
+            chosen = found[-1:] if latest_only else found
+            gone = _without_ledger(request, chosen, connection)
     for each in chosen:
         counts = ", ".join(f"{count} {fate}" for fate, count in each.counts.items() if count)
         told = counts or _rows_told(each) or each.reason
         site.screen.line(f"{each.run} {each.task} by {each.initiator}: {told}", status=each.state)
         for line in each.answers_told if latest_only else ():
             site.screen.line(f"  {line}")
-        for step in each.next_steps if latest_only else ():
+        for step in each.next_steps if latest_only and not gone else ():
             site.screen.line(f"  next: {step}")
+    for line in gone:
+        site.screen.line(f"  {line}")
     for line in changed:
         site.screen.line(f"  changed since: {line}")
     if not chosen:
@@ -161,11 +171,19 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
     if boxes:
         tell(site.screen, boxes)
     more = boxes.document | {"drift": list(changed)} if boxes else {}
-    return Answer(document=runs_document(chosen) | more, exit_code=EXIT_DONE)
+    more |= {"without_ledger": list(gone)}
+    return Answer(document=runs_document(chosen) | more | tell_watch(site, watch), exit_code=EXIT_DONE)
 
 
 def _rows_told(summary: Summary) -> str:
     return summary.remediation.told if summary.remediation and not summary.dry_run else ""
+
+
+def _without_ledger(request: Request, found: tuple[Summary, ...], connection: Connection) -> tuple[str, ...]:
+    """What has to be known of runs whose ledger was taken away, for the newest of them."""
+    newest = found[-1:]
+    told = (taken_away(connection, RunFolder(root=request.runs, run=each.run)) for each in newest)
+    return tuple(f"{each}: told from the copy here; it cannot be walked back or gone on with" for each in told if each)
 
 
 def _since(found: tuple[Summary, ...], connection: Connection) -> tuple[str, ...]:
@@ -248,7 +266,7 @@ def _run_of(request: Request, folder: RunFolder) -> Run:
         with ExitStack() as stack:
             site = open_site(request, stack, read_only=True)
             with site.server.session("report") as connection:
-                entries = tuple(ledger.entries(connection, folder.run))
+                entries = tuple(ledger.entries(connection, folder.run)) or ledger_watch.entries(connection, folder.run)
     run = events.fold_entries(folder.run, entries)
     if run.started is None:
         message = f"run {folder.run} is neither in {request.runs} nor in a ledger (name its environment with --env)"
@@ -269,10 +287,10 @@ def seed(request: Request, *, rows: int) -> Answer:
         loaded = fill(site.server, site.folder.contract, rows=rows, progress=lambda each: _told(site.screen, each))
     tables = [{"schema": e.table.schema, "table": e.table.name, "rows": e.rows, "wanted": e.wanted} for e in loaded]
     total = sum(each.rows for each in loaded)
-    site.screen.line(f"{total} rows in {len(loaded)} tables", status="done")
+    site.screen.line(f"{counted(total, 'row')} in {counted(len(loaded), 'table')}", status="done")
     return Answer(document={"migrations": list(applied), "tables": tables, "rows": total}, exit_code=EXIT_DONE)
 
 
 def _told(screen: Screen, loaded: Loaded) -> None:
     short = f" (fewer than {loaded.wanted}: a unique key allows no more)" if loaded.rows < loaded.wanted else ""
-    screen.line(f"  {loaded.table}: {loaded.rows} rows{short}")
+    screen.line(f"  {loaded.table}: {counted(loaded.rows, 'row')}{short}")

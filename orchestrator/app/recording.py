@@ -20,6 +20,7 @@ from orchestrator.core.audit_objects import by_piece
 from orchestrator.core.audit_plan import RECORDER
 from orchestrator.core.journal import FindingsRecorded, StepFinished, StepStarted
 from orchestrator.core.matching import match_all
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 
 STEP = "audit"
@@ -42,16 +43,20 @@ def record(request: Request, *, on: str | None = None) -> Answer:
         recorded = history.record(keeps_keys=policy == "everywhere", shows_keys=policy != "nowhere")
         event = recorded.event
         site.screen.line(
-            f"audit {event.audit}: {event.orphans} orphans in {event.relations} relations, {event.fresh} of them new",
+            f"audit {event.audit}: {counted(event.orphans, 'orphan')} in {counted(event.relations, 'relation')},"
+            f" {event.fresh} of them new",
             status=event.health,
         )
         for each in event.found:
-            told = each.problem or f"{each.orphans} orphans, {each.fresh} new"
+            told = each.problem or f"{counted(each.orphans, 'orphan')}, {each.fresh} new"
             site.screen.line(f"  {each.relation}: {told}", status=each.health)
         with telling(site) as attach:
             # Also in a quiet hour: what could not be delivered before is tried again.
             run = _told(site, history, recorded, attach) if recorded.differs or event.alerts else None
         hopeless = [each for each in match_all(site.contract, catalog) if each.status == "impossible"]
+        for lost in hopeless:
+            # A view keeps up with a renamed column, the contract does not: the exit code needs its reason.
+            site.screen.line(f"{lost.relation.id} is not as the contract says: {lost.reason}", status="FAIL")
     document = audit_document(
         recorded.counts, hopeless, show_samples=policy != "nowhere", where={"on": site.environment.name}
     )
@@ -98,6 +103,7 @@ def _keep(site: Site, journal: RunJournal, recorded: Recorded) -> None:
     journal.record(recorded.event)
     journal.record(FindingsRecorded(step=STEP, findings=(orphan_finding(recorded.counts, refuse=True),)))
     event = recorded.event
-    note = f"{event.orphans} orphans in {event.relations} relations, {event.fresh} new: {event.health}"
+    orphans, relations = counted(event.orphans, "orphan"), counted(event.relations, "relation")
+    note = f"{orphans} in {relations}, {event.fresh} new: {event.health}"
     journal.record(StepFinished(step=STEP, state="done", note=note, duration_ms=event.duration_ms))
     journal.close("done", "")

@@ -38,6 +38,7 @@ from orchestrator.core.journal import (
     VerdictGiven,
 )
 from orchestrator.core.likeness import alike, plan_differences, unrecorded
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -153,7 +154,9 @@ def _prove(work: AtWork, journal: RunJournal, other: Other | None, load: Load | 
             ground = _ground(work, copy, source, other)
             journal.record(PlanRecorded(plan=ground.plan))
             journal.record(recorded(ground.catalog, "before", site.contract))
-            notes.append(f"{copied.tables} tables, {copied.rows} rows dumped, restored and compared")
+            notes.append(
+                f"{counted(copied.tables, 'table')}, {counted(copied.rows, 'row')} dumped, restored and compared"
+            )
         writes = WritesOnCopy(copy=copy, journal=journal, load=load, tables=tables)
         before = writes.before(ground.plan)
         with taken(journal, "walks") as notes:
@@ -161,12 +164,13 @@ def _prove(work: AtWork, journal: RunJournal, other: Other | None, load: Load | 
             own = findings(ground, walks, copy.held, copy.unwound, site.folder.runbook.steps)
             last = walks[-1].there
             journal.record(FindingsRecorded(step="walks", findings=(*last.all_findings, *own)))
-            notes.append(f"{len(walks)} times there, {sum(each.back is not None for each in walks)} times back")
+            back = sum(each.back is not None for each in walks)
+            notes.append(f"{counted(len(walks), 'time')} there, {counted(back, 'time')} back")
         own = (*own, *writes.after(before, walks))
     with taken(journal, "evidence") as notes:
         proved = evidence_of(ground, walks, copy.held, verdict_of(own, last), datetime.now(UTC))
         journal.record(EvidenceRecorded(evidence=proved))
-        notes.append(f"{len(proved.ways_back)} ways back proved, plan {proved.digest[:16]}")
+        notes.append(f"{counted(len(proved.ways_back), 'way')} back proved, plan {proved.digest[:16]}")
     return proved
 
 
@@ -221,7 +225,7 @@ def _ground(work: AtWork, copy: OnCopy, source: Catalog, other: Other | None) ->
 
 def _words(walk: Walk) -> str:
     took = sum(each.duration_ms or 0.0 for each in walk.there.steps.values())
-    there = f"there until {walk.turned}: {len(walk.there.done)} statements ({took / 1000:.1f} s)"
+    there = f"there until {walk.turned}: {counted(len(walk.there.done), 'statement')} ({took / 1000:.1f} s)"
     if walk.back is None:
         return there
     equal = "the fingerprint is what it was" if walk.end == walk.start else "THE FINGERPRINT DIFFERS"

@@ -25,6 +25,7 @@ from orchestrator.app.site import Site
 from orchestrator.app.telling import telling
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.journal import RemediationPlanned
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Refused
 from orchestrator.core.ports import Orphans
 from orchestrator.core.remediation import DONE_WORDS, MOST_ROWS, Remedy, find_relation, make_remedy, parse_how, parse_to
@@ -217,8 +218,9 @@ def _planned_back(site: Site, found: Run, catalog: Catalog) -> RemediationPlanne
     _no_standing_key(remedy, catalog)
     rows = RemediationRows(server=site.server, remedy=remedy, catalog=catalog, run=site.run)
     kept = rows.kept()
-    if kept is None or not kept[1]:
-        told = f"; {kept[0]} rows that could not be stay in {remedy.kept}" if kept and kept[0] else ""
+    # An empty copy is dropped: the run was killed before its first batch, and nothing else would ever do it.
+    if kept is None or (kept[0] and not kept[1]):
+        told = f"; {kept[0]} rows that could not be stay in {remedy.kept}" if kept else ""
         message = f"run {found.id} has nothing left to put back{told}"
         raise Refused(message)
     return RemediationPlanned(remedy=remedy, orphans=kept[1], statements=shown(rows.putting_back(())), of=found.id)
@@ -238,12 +240,11 @@ def _tell(site: Site, planned: RemediationPlanned) -> None:
     """The plan for people."""
     remedy, line = planned.remedy, site.screen.line
     if planned.of:
-        line(f"  {planned.orphans} rows that run {planned.of} {DONE_WORDS[remedy.how]} would be put back")
+        line(f"  {counted(planned.orphans, 'row')} that run {planned.of} {DONE_WORDS[remedy.how]} would be put back")
     else:
         to = f" to {', '.join(remedy.to)}" if remedy.to else ""
-        line(
-            f"  {planned.orphans - planned.referenced} of {planned.orphans} rows would be {DONE_WORDS[remedy.how]}{to}"
-        )
+        rows = f"{planned.orphans - planned.referenced} of {counted(planned.orphans, 'row')}"
+        line(f"  {rows} would be {DONE_WORDS[remedy.how]}{to}")
     if planned.referenced:
         line(f"  {planned.referenced} would be left alone: other rows refer to them")
     for note in remedy.notes:

@@ -29,6 +29,7 @@ from orchestrator.app.work import work_of
 from orchestrator.core.approval import person_of
 from orchestrator.core.journal import RunResumed
 from orchestrator.core.lease import free
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, Refused
 from orchestrator.core.remediated import view_of
 from orchestrator.core.resumption import edited
@@ -116,7 +117,8 @@ def _abandon(work: AtWork, run: Run, reason: str) -> Answer:
     work.site.screen.line(f"run {run.id}: {reason}", status="abandoned")
     if standing:
         rollback, deploy = work.site.server.command("rollback"), work.site.server.command("deploy")
-        told = f"  {standing} statements of it stand: {rollback} --run {run.id} walks them back"
+        stands = counted(standing, "statement of it stands", "statements of it stand")
+        told = f"  {stands}: {rollback} --run {run.id} walks back"
         work.site.screen.line(f"{told}, {deploy} goes on from there")
     if closed.remediated and closed.remediated.rows and not closed.remediated.planned.of:
         rollback = work.site.server.command("rollback")

@@ -21,6 +21,7 @@ from orchestrator.app.request import Request
 from orchestrator.app.site import RUNBOOKS, new_run_id
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.contract import Contract, default_name
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, Refused
 from orchestrator.core.suggestion.candidate import THRESHOLD, Absence, Candidate, Suggestions
 from orchestrator.core.suggestion.inclusion import Inclusion, Measured, questions, with_data
@@ -102,7 +103,7 @@ def _measured(screen: Screen, queries: InclusionQueries, found: Suggestions) -> 
     wanted = list(questions(found))
     for number, (candidate, inclusion) in enumerate(queries.measure(wanted), start=1):
         if number % EVERY == 0:
-            screen.line(f"asked the rows of {number} of {len(wanted)} candidates")
+            screen.line(f"asked the rows of {number} of {counted(len(wanted), 'candidate')}")
         yield candidate.id, inclusion
 
 
@@ -134,7 +135,8 @@ def _tell(screen: Screen, new: list[Candidate], found: Suggestions, file: Path, 
     if len(found.absences) > TOLD:
         screen.line(f"and {len(found.absences) - TOLD} more, all of them with --json", status="absent")
     told = f", {known} more stand in the contract already" if known else ""
-    screen.line(f"{len(new)} suggestions{told}, {len(found.absences)} columns that look left alone on purpose")
+    alone = counted(len(found.absences), "column that looks", "columns that look")
+    screen.line(f"{counted(len(new), 'suggestion')}{told}, {alone} left alone on purpose")
     if new:
         screen.line(f"written to {file} with suggested = true: remove the mark from what is right", status="done")
 

@@ -22,6 +22,7 @@ from orchestrator.app.site import RUNBOOKS
 from orchestrator.core.answers import Document, json_text
 from orchestrator.core.business_days import Timetable, timetable
 from orchestrator.core.checklist import box_document
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, Refused
 from orchestrator.core.progress import Row, compare
 from orchestrator.core.timeline import Option, Road, Runbook
@@ -56,7 +57,7 @@ class Timeline:
     def span(self) -> str:
         """From when to when, and what is skipped."""
         away = f"weekends and holidays of {self.calendar.code}" if self.calendar.code else "weekends"
-        return f"{self.length} business days from {self.table.start} to {self.table.end}; {away} are skipped"
+        return f"{counted(self.length, 'business day')} from {self.table.start} to {self.table.end}; {away} are skipped"
 
 
 def timeline(

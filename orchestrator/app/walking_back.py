@@ -27,6 +27,7 @@ from orchestrator.core.journal import (
     StepStarted,
     VerdictGiven,
 )
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import (
     CannotConnect,
     ConnectionLost,
@@ -134,7 +135,7 @@ def _walked(work: AtWork, journal: RunJournal, found: Work) -> Done | Held | Fai
 
 def _walk_once(work: AtWork, journal: RunJournal, found: Work) -> Done | Failed:
     left = hosts_back(work.site, journal, found.run, found)
-    hosts = f", {len(journal.run.hosts.undone)} commands on hosts" if journal.run.hosts.undone else ""
+    hosts = f", {counted(len(journal.run.hosts.undone), 'command')} on hosts" if journal.run.hosts.undone else ""
     if not _in_database(found.run):
         note = f"0 statements walked back{hosts}"
         return Failed(note=f"{note}; {'; '.join(left)}") if left else Done(note=note)

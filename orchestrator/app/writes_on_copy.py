@@ -13,6 +13,7 @@ from orchestrator.app.performance import STEP, combine, measure
 from orchestrator.core.catalog import TableName
 from orchestrator.core.checks import Finding
 from orchestrator.core.journal import FindingsRecorded
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import HeldBack
 from orchestrator.core.performance import Costs
 from orchestrator.core.plan import Plan
@@ -50,7 +51,7 @@ class WritesOnCopy:
             found = self._measured(self.load)
             # Writes that were rolled back leave dead rows, which the walks' statements would read.
             vacuum(self.copy.place, self.tables)
-            notes.append(f"{sum(each.rows for each in found.timings)} writes measured without the keys")
+            notes.append(f"{counted(sum(each.rows for each in found.timings), 'write')} measured without the keys")
         return found
 
     def after(self, before: Costs | str, walks: tuple[Walk, ...]) -> tuple[Finding, ...]:
@@ -70,7 +71,7 @@ class WritesOnCopy:
             self.journal.record(event)
             most = max((each.ms for each in event.overheads if each.ms is not None), default=0.0)
             against = sum(each.counts_against for each in findings)
-            notes.append(f"{len(findings)} tables, {against} against, at most {most:.2f} ms more per write")
+            notes.append(f"{counted(len(findings), 'table')}, {against} against, at most {most:.2f} ms more per write")
         return findings
 
     def _measured(self, load: Load) -> Costs:

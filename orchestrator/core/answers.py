@@ -11,11 +11,14 @@ from orchestrator.core.checks import Finding
 from orchestrator.core.contract import Relation
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.fates import RelationRow
+from orchestrator.core.host_approval import with_commands
 from orchestrator.core.journal import PerformanceMeasured
 from orchestrator.core.matching import Match
 from orchestrator.core.plan import Plan
 from orchestrator.core.ports import Orphans
+from orchestrator.core.resumption import command_lines
 from orchestrator.core.summary import Summary
+from orchestrator.core.timeline import Item
 from orchestrator.core.verdict import Verdict
 
 Document = dict[str, Any]
@@ -36,8 +39,9 @@ def json_text(document: Document) -> Iterator[str]:
     yield "{}\n" if opening == "{" else "\n}\n"
 
 
-def plan_document(plan: Plan) -> Document:
-    """`invoke plan --json`."""
+def plan_document(plan: Plan, commands: Iterable[Item] = ()) -> Document:
+    """`invoke plan --json`; `approval` is what `approve --plan` takes, with the commands on hosts if any."""
+    items = tuple(commands)
     return {
         "runbook": plan.runbook,
         "environment": plan.environment,
@@ -67,6 +71,8 @@ def plan_document(plan: Plan) -> Document:
             }
             for each in plan.statements
         ],
+        "approval": with_commands(plan.digest, command_lines(items)),
+        "host_commands": [{"title": each.title, **asdict(each.on_hosts)} for each in items if each.on_hosts],
     }
 
 

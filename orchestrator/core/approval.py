@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from orchestrator.core.catalog import digest
+from orchestrator.core.host_approval import apart, commands_in, with_commands
 from orchestrator.core.inventory import Person
 from orchestrator.core.journal import AnswerHeard, CatalogRecorded, VerdictGiven
 from orchestrator.core.outcome import Refused
@@ -110,11 +111,13 @@ def proof_of(said: Said) -> str:
 def touched(run: Run) -> str:
     """The fingerprint of the tables of the plan, as the run found them, and of the gates that it passed on purpose.
 
-    Empty before it has looked. Who approved before a gate was overridden has not approved that.
+    The commands on hosts that it began with have a digest beside it. Empty before it has looked. Who approved before a
+    gate was overridden has not approved that.
     """
     before = run.catalogs.get("before")
     passed = {gate for each in run.overridden for gate in each.gates}
-    return fingerprint_of(before, passed) if before else ""
+    commands = commands_in(run.started.definition if run.started else ())
+    return with_commands(fingerprint_of(before, passed), commands) if before else ""
 
 
 def fingerprint_of(catalog: CatalogRecorded, overridden: Collection[str] = ()) -> str:
@@ -144,9 +147,10 @@ def drifted(said: Said, asked: Asked) -> str | None:
         return "was given for another database"
     if said.digest != asked.digest:
         return f"was given for another plan ({said.digest[:SHOWN]})"
-    if said.fingerprint != asked.fingerprint:
+    (tables, commands), (these, those) = apart(said.fingerprint), apart(asked.fingerprint)
+    if tables != these:
         return "was given before a table of the plan changed or a gate was overridden"
-    return None
+    return None if commands == those else "was given for other commands on hosts"
 
 
 def weigh(answers: Iterable[Said], asked: Asked, people: People, *, initiator: str) -> Weighed:

@@ -8,6 +8,7 @@ from orchestrator.core.catalog import Catalog
 from orchestrator.core.checks import Finding
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.matching import match_all
+from orchestrator.core.nouns import counted
 from orchestrator.core.ports import Orphans
 from orchestrator.core.run import Run
 
@@ -47,7 +48,7 @@ def orphan_finding(results: tuple[Orphans, ...], *, refuse: bool, name: str = "o
         title="Does every reference lead to a row?",
         severity="critical" if refuse else "optional",
         status="fail" if guilty else "pass",
-        observed=observed or f"no orphan in {len(results)} relations",
+        observed=observed or f"no orphan in {counted(len(results), 'relation')}",
         expected="no orphans",
         remedy="show them with the query beside each relation, then repair or delete them" if guilty else "",
         caused_by_data=True,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from orchestrator.core.entry import GENESIS, Entry, Head, entry_hash
+from orchestrator.core.nouns import counted
 
 Word = Literal["whole", "rewound", "forged", "unknown"]
 
@@ -45,14 +46,15 @@ def examine(
 ) -> Examined:
     """Compare the ledger's chain with itself, with its head, and with the copy; None where there is no copy."""
     flaw = chain_flaw(run, ledger) or head_flaw(ledger, head)
-    told = _Teller(run=run, ledger=ledger, copy=copy, closed=_closed(ledger))
+    told = _Teller(run=run, ledger=ledger, copy=copy, closed=has_ended(ledger))
     if copy is not None:
         parting = _parting(ledger, copy)
         if parting is not None and flaw is None and both_whole(run, ledger, copy):
             gone = len(copy) - parting + 1
             problem = (
                 f"ledger and copy are whole in themselves and part ways at event {parting}: the database was set back"
-                f" and the run went on without this copy ({gone} events are lost there), or the ledger was written anew"
+                f" and the run went on without this copy ({counted(gone, 'event is', 'events are')} lost there),"
+                " or the ledger was written anew"
             )
             return told.says("rewound", problem, first=parting, rewound=gone)
         if parting is not None:
@@ -66,7 +68,7 @@ def examine(
     if len(copy) > len(ledger):
         problem = (
             f"the database was set back: its ledger ends at event {len(ledger)}, the copy holds {len(copy)};"
-            f" {len(copy) - len(ledger)} events are lost there"
+            f" {counted(len(copy) - len(ledger), 'event is', 'events are')} lost there"
         )
         return told.says("rewound", problem, first=len(ledger) + 1, rewound=len(copy) - len(ledger))
     return _agreeing(told, ledger, copy, lost)
@@ -80,7 +82,7 @@ def common(ledger: Sequence[Entry], copy: Sequence[Entry]) -> int:
 
 def both_whole(run: str, ledger: Sequence[Entry], copy: Sequence[Entry]) -> bool:
     """Whether each is whole in itself, and neither is the end of a run: then one was set back and went on."""
-    sealed = _closed(copy)
+    sealed = has_ended(copy)
     return not sealed and chain_flaw(run, ledger) is None and chain_flaw(run, copy) is None
 
 
@@ -95,16 +97,18 @@ def _agreeing(told: _Teller, ledger: Sequence[Entry], copy: Sequence[Entry], los
     rewinds = list(_rewinds(ledger))
     untold = unexplained(ledger, lost)
     if untold:
-        problem = f"the database was set back: {len(untold)} events are lost there, and no event tells of it yet"
+        events = counted(len(untold), "event is", "events are")
+        problem = f"the database was set back: {events} lost there, and no event tells of it yet"
         return told.says("rewound", problem, first=untold[0].seq, rewound=len(untold))
     if rewinds:
         gone = [each for hashes in rewinds for each in hashes]
-        problem = f"{len(gone)} events were lost in a failover or a restore; the run recorded it and went on"
+        events = counted(len(gone), "event was", "events were")
+        problem = f"{events} lost in a failover or a restore; the run recorded it and went on"
         return told.says("rewound", problem, rewound=len(gone), acknowledged=True)
     behind = len(ledger) - len(copy)
     if behind and told.closed:
         return told.says("unknown", f"the run is closed, and {behind} of its events are only in the database")
-    return told.says("whole", f"{behind} events are not copied yet" if behind else "")
+    return told.says("whole", f"{counted(behind, 'event is', 'events are')} not copied yet" if behind else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +183,7 @@ def head_flaw(entries: Sequence[Entry], head: Head | None) -> Flaw | None:
     if (head.seq, head.hash) != ((last.seq, last.hash) if last else (0, GENESIS)):
         end = last.seq if last else 0
         return Flaw(seq=min(end, head.seq) + 1, problem=f"the ledger notes {head.seq} events and {end} stand there")
-    if head.closed != _closed(entries):
+    if head.closed != has_ended(entries):
         word = "closed" if head.closed else "open"
         return Flaw(seq=end_of(entries), problem=f"the ledger notes the run as {word}, its events say otherwise")
     if entries and _data(entries[0]).get("environment") != head.environment:
@@ -244,7 +248,8 @@ def _hash(each: Entry) -> str:
     )
 
 
-def _closed(entries: Sequence[Entry]) -> bool:
+def has_ended(entries: Sequence[Entry]) -> bool:
+    """Whether a run's last word was said."""
     return any(_closes(each) for each in entries)
 
 

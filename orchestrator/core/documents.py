@@ -27,15 +27,23 @@ FAILED: Final[frozenset[Status]] = frozenset({"different", "impossible"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """A deployment, and the newer rollback of it, if there is one."""
+    """A deployment, the newer rollback of it, and the newest watch of its environment, if there is one."""
 
     summary: Summary
     rollback: Summary | None = None
+    watched: Summary | None = None
 
     @property
     def production(self) -> bool:
         """Whether it was on production."""
         return self.summary.kind == "production"
+
+    @property
+    def to_watch(self) -> bool:
+        """Whether it added something that stands, and no watch of it is known."""
+        stands = self.summary.state == "done" and self.rollback is None and bool(self.summary.statements)
+        watch = self.watched.watch if self.watched else None
+        return stands and (watch is None or watch.of != self.summary.run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +197,7 @@ def document_set(
     *,
     rehearsal: Run | None = None,
     deployments: Iterable[tuple[Run, Run | None]] = (),
+    watches: Iterable[Run] = (),
     phases: Sequence[CheckedPhase] = (),
     risk: str = "",
     unread: Sequence[str] = (),
@@ -196,12 +205,13 @@ def document_set(
 ) -> DocumentSet:
     """The view of a snapshot and of the runs known beside it; a deployment comes with its rollback, if any.
 
-    The decision is that of the snapshot. Raises ValueError for a snapshot that is not whole.
+    `watches` has at most one of each environment. The decision is that of the snapshot. Raises ValueError for a
+    snapshot that is not whole.
     """
     if snapshot.started is None or snapshot.started_at is None or snapshot.plan is None or snapshot.schema is None:
         message = f"run {snapshot.id} is no whole snapshot: plan or schema is missing"
         raise ValueError(message)
-    told = [Deployment(summary=summarize(run), rollback=summarize(back) if back else None) for run, back in deployments]
+    told = _deployments(deployments, {each.environment: each for each in map(summarize, watches) if each.watch})
     return DocumentSet(
         snapshot=summarize(snapshot),
         at=snapshot.started_at,
@@ -216,6 +226,19 @@ def document_set(
         unread=tuple(unread),
         where=where,
     )
+
+
+def _deployments(pairs: Iterable[tuple[Run, Run | None]], watches: Mapping[str, Summary]) -> list[Deployment]:
+    """One that was refused changed nothing: the watch belongs to the one before it."""
+    told = [(summarize(run), summarize(back) if back else None) for run, back in pairs]
+    return [
+        Deployment(
+            summary=run,
+            rollback=back,
+            watched=None if run.state == "refused" else watches.get(run.environment),
+        )
+        for run, back in told
+    ]
 
 
 def same_state(one: Run, other: Run) -> bool:

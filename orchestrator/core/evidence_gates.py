@@ -8,6 +8,7 @@ from orchestrator.core.drift_lines import differences, without_keys
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.gate_facts import Facts
 from orchestrator.core.gates import SHOWN, Judged, is_closed, is_open, no_source, rehearse, unread
+from orchestrator.core.nouns import counted
 
 CLOCKS_DIFFER = timedelta(days=1)
 """How far the clock of another machine may be ahead; evidence of a later time would never be too old."""
@@ -114,7 +115,7 @@ def judge_same_tables(facts: Facts) -> Judged:
     others = (line for line in theirs if line not in brought)
     found = differences(mine, others, here=facts.environment.name, there=there)
     if not found:
-        return is_open(f"{len(facts.mine)} lines of the touched tables, as in {there}")
+        return is_open(f"{counted(len(facts.mine), 'line')} of the touched tables, as in {there}")
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     remedy = f"bring both to the same state (invoke drift {facts.options} --against {rehearsed.environment} shows all)"
-    return is_closed(f"{len(found)} differences: {'; '.join(found[:SHOWN])}{more}", remedy)
+    return is_closed(f"{counted(len(found), 'difference')}: {'; '.join(found[:SHOWN])}{more}", remedy)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from orchestrator.core.checks import Finding, FindingStatus, Severity
 from orchestrator.core.inventory import Host, HostLimits
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_FAILED, OrchestratorError
 
 Trouble = Literal["", "unreachable", "unknown key", "changed key", "login refused", "silent"]
@@ -209,7 +210,7 @@ def _load(host: Host, facts: HostFacts, limits: HostLimits) -> Finding:
         title=f"Is {host.name} at rest enough?",
         severity="optional",
         status="unknown" if load is None else "fail" if load > most else "pass",
-        observed="its load is not told" if load is None else f"load {load:g} on {facts.cores} cores",
+        observed="its load is not told" if load is None else f"load {load:g} on {counted(facts.cores, 'core')}",
         expected=f"at most {most:g}",
         remedy="wait, or find out what keeps it busy",
     )
@@ -241,7 +242,7 @@ def _service_told(service: ServiceSeen, before: HostFacts | None) -> str:
     grew = f", {was} at the look before" if was is not None and was != service.restarts else ""
     up = f", up for {service.up_s:.0f} s" if service.up_s is not None and service.standing == "running" else ""
     loop = "restarts in a loop: " if restarting(service, before.service if before else None) else ""
-    return f"{loop}{service.told}, {service.restarts} restarts{grew}{up}"
+    return f"{loop}{service.told}, {counted(service.restarts, 'restart')}{grew}{up}"
 
 
 def _service(host: Host, facts: HostFacts, before: HostFacts | None) -> Finding:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from orchestrator.core.backoff import full_jitter
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import HeldBack
 
 FIRST_DELAY_MS = 50.0
@@ -45,7 +46,7 @@ class Patience:
     def refused(self, now: float, why: str, *, waited_ms: float = 0.0) -> float:
         """An attempt failed: when the next one is due. Raises HeldBack when the time is over."""
         self.waited_ms = max(self.waited_ms, waited_ms)
-        self._not_over(now, f"no lock within {self.give_up_after_s:g} s ({self.attempts} attempts): {why}")
+        self._not_over(now, f"no lock within {self.give_up_after_s:g} s ({counted(self.attempts, 'attempt')}): {why}")
         return now + next(self._delays) / 1000
 
     def blocked(self, now: float, blocker: str, told: str) -> float:

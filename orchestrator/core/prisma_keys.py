@@ -13,6 +13,7 @@ from typing import Final
 from orchestrator.core.catalog import Action, TableName
 from orchestrator.core.contract import NAME_LIMIT, Relation
 from orchestrator.core.contract_update import LeftOut
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import BadDocument
 from orchestrator.core.prisma_schema import Field, Model, PrismaSchema
 from orchestrator.core.server_names import kept, whole
@@ -106,7 +107,9 @@ class _Known:
         mine = tuple(model.field(name, place) for name in relation.words("fields"))
         theirs = tuple(other.field(name, place) for name in relation.words("references"))
         if len(mine) != len(theirs):
-            raise place.bad(f"{model.name}.{field.name}: {len(theirs)} references for {len(mine)} fields")
+            raise place.bad(
+                f"{model.name}.{field.name}: {counted(len(theirs), 'reference')} for {counted(len(mine), 'field')}"
+            )
         # Any required column makes the relation required, whatever its own field says.
         required = field.arity == "required" or any(each.arity == "required" for each in mine)
         return Relation(

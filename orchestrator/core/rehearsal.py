@@ -15,6 +15,7 @@ from orchestrator.core.identity import Identity
 from orchestrator.core.journal import StatementDone
 from orchestrator.core.likeness import plan_differences
 from orchestrator.core.locks import Lock, unplanned
+from orchestrator.core.nouns import counted
 from orchestrator.core.plan import OF_AUDITS, Plan, Statement
 from orchestrator.core.run import Run
 from orchestrator.core.verdict import Verdict, Word, judge
@@ -174,7 +175,7 @@ def findings(
     bad += [f"from {name}: nobody looked" for name in missed]
     ends = {walk.seen[CHANGING] for walk in walks if walk.turned != HALF and CHANGING in walk.seen}
     return (
-        _finding("walks", "Was the runbook carried out each time?", "critical", lost, f"{len(walks)} times"),
+        _finding("walks", "Was the runbook carried out each time?", "critical", lost, counted(len(walks), "time")),
         _finding("ways-back", "Is the copy what it was after every way back?", "critical", bad, _proved(ways)),
         _finding(
             "same-end",
@@ -273,7 +274,7 @@ def _copy_finding(ground: Ground) -> Finding:
 
 
 def _proved(ways: Sequence[WayBack]) -> str:
-    return f"{len(ways)} ways back, all fingerprints equal"
+    return f"{counted(len(ways), 'way')} back, all fingerprints equal"
 
 
 def _ending(run: Run) -> str:

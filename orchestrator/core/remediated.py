@@ -15,6 +15,7 @@ from orchestrator.core.journal.remediation import (
     RowsPutBack,
     RowsRemediated,
 )
+from orchestrator.core.nouns import counted
 from orchestrator.core.remediation import DONE_WORDS, How
 
 RemediationEvent = (
@@ -98,12 +99,14 @@ class RemediationView:
         if not self.rows:
             return "no row was changed"
         if self.put_back:
-            return f"{self.rows} rows are what they were before run {self.put_back}, each batch is on record"
-        return f"{self.rows} rows {DONE_WORDS[self.how]}, each batch is on record, what was there is in {self.kept}"
+            rows = counted(self.rows, "row is what it was", "rows are what they were")
+            return f"{rows} before run {self.put_back}, each batch is on record"
+        rows = counted(self.rows, "row")
+        return f"{rows} {DONE_WORDS[self.how]}, each batch is on record, what was there is in {self.kept}"
 
     def _parts(self) -> Iterator[str]:
         word = "put back" if self.put_back else DONE_WORDS[self.how]
-        yield f"{self.rows} rows {word} in {self.batches} batches"
+        yield f"{counted(self.rows, 'row')} {word} in {counted(self.batches, 'batch', 'batches')}"
         if self.lost:
             yield f"{self.lost} could not be put back: gone, or changed since"
         if self.refused:
@@ -111,7 +114,7 @@ class RemediationView:
         if self.referenced and not self.put_back:
             yield f"{self.referenced} left alone: other rows refer to them"
         if self.orphans_left is not None:
-            yield f"{self.orphans_left} orphans are left"
+            yield f"{counted(self.orphans_left, 'orphan is', 'orphans are')} left"
         if self.kept_rows:
             yield f"{self.kept_rows} rows are kept in {self.kept}"
 
@@ -150,6 +153,7 @@ def after_remediation(done: Remediated, run: str, where: str, *, again: str, dry
     if done.planned.of:
         return
     if left:
-        yield f"{left} orphans are left: another --how for them, or repair what keeps them, then invoke remediate again"
+        orphans = counted(left, "orphan is", "orphans are")
+        yield f"{orphans} left: another --how for them, or repair what keeps them, then invoke remediate again"
     if done.rows:
         yield f"to put the rows back: invoke rollback {where} --run {run}"

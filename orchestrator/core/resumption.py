@@ -10,6 +10,7 @@ from orchestrator.core.audit_plan import left_standing
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.drift import line_differences
+from orchestrator.core.host_approval import MARK, commands_in
 from orchestrator.core.indexes import index_lines
 from orchestrator.core.journal import CatalogRecorded
 from orchestrator.core.plan import OF_AUDITS, Statement
@@ -29,7 +30,7 @@ def definition(steps: Iterable[StepName], contract: Contract, checks: Iterable[t
 
 def command_lines(items: Iterable[Item]) -> tuple[str, ...]:
     """The commands on hosts, line by line; by hash, as they may be long."""
-    return tuple(f"on hosts {each.title} (sha256 {each.on_hosts.digest})" for each in items if each.on_hosts)
+    return tuple(f"{MARK}{each.title} (sha256 {each.on_hosts.digest})" for each in items if each.on_hosts)
 
 
 def _relation_line(each: Relation) -> str:
@@ -44,7 +45,10 @@ def _relation_line(each: Relation) -> str:
 
 def edited(then: Iterable[str], now: Iterable[str]) -> tuple[str, ...]:
     """What was edited since a run began, in words."""
-    first, second = set(then), set(now)
+    before, after = tuple(then), tuple(now)
+    first, second = set(before), set(after)
+    if first == second and commands_in(before) != commands_in(after):
+        return ("the commands on hosts stand in another order",)
     return (*(f"was: {line}" for line in sorted(first - second)), *(f"is: {line}" for line in sorted(second - first)))
 
 

@@ -15,6 +15,8 @@ from statistics import median
 from types import MappingProxyType
 from typing import Literal
 
+from orchestrator.core.nouns import counted
+
 Way = Literal["default", "steered", "whole"]
 
 MEMORY_KB = 65_536
@@ -136,7 +138,9 @@ def choose(child: Condition, parent: Condition, *, indexed: bool, keys: int, may
     vacuum = vacuum_ms(child)
     after = steered_ms(child, parent, vacuumed=True)
     if may_vacuum and vacuum + keys * after <= keys * best.predicted_ms * WORTH_IT:
-        return Choice(way="steered", vacuum=True, predicted_ms=vacuum + after, why=f"a vacuum pays over {keys} keys")
+        return Choice(
+            way="steered", vacuum=True, predicted_ms=vacuum + after, why=f"a vacuum pays over {counted(keys, 'key')}"
+        )
     return best
 
 

@@ -15,6 +15,7 @@ from orchestrator.core.journal import (
     RowsPutBack,
     RowsRemediated,
 )
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Done, Failed, HeldBack, Outcome, StatementRejected
 from orchestrator.core.ports import Orphans, Recorder
 from orchestrator.core.remediated import Remediated, view_of
@@ -142,7 +143,8 @@ class Remediate:
         refusal = RowRefused(relation=self.remedy.relation.id, sqlstate=error.sqlstate, reason=str(error))
         recorder.record(refusal)
         if len(self._refused) > MOST_REFUSED:
-            message = f"{len(self._refused)} rows were refused by the server, the last because: {error}"
+            rows = counted(len(self._refused), "row was", "rows were")
+            message = f"{rows} refused by the server, the last because: {error}"
             raise HeldBack(message)
 
     def _change(self, recorder: Recorder, keys: Sequence[Key]) -> Batch:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
 from orchestrator.core.journal import StatementFailed
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Done, Failed, Held, Outcome, StatementRejected
 from orchestrator.core.plan import Statement
 from orchestrator.core.ports import CatalogReader, Dispatch, Recorder
@@ -117,15 +118,15 @@ class Apply:
         """A migration is not recorded as applied while orphans keep one of its keys from being valid."""
         failed = [each.id for each in recorder.run.failures.values() if each.because_of_orphans]
         if failed:
-            reason = f"{len(failed)} statements failed because of orphans, so the migration is not recorded as applied"
+            told = counted(len(failed), "statement")
+            reason = f"{told} failed because of orphans, so the migration is not recorded as applied"
             self._record_failure(statement, StatementRejected(reason, sqlstate="23503"), recorder)
         return bool(failed)
 
     def _outcome(self, run: Run, statements: tuple[Statement, ...]) -> Outcome:
         failed = [each for each in statements if each.id in run.failures and each.kind != "history"]
         if failed:
-            note = (
-                f"{len(failed)} of {len(statements)} statements failed because of orphans; their keys stand NOT VALID"
-            )
+            told = f"{len(failed)} of {counted(len(statements), 'statement')}"
+            note = f"{told} failed because of orphans; their keys stand NOT VALID"
             return Failed(note=note, ours=False)
-        return Done(note=f"{len(statements)} statements")
+        return Done(note=counted(len(statements), "statement"))

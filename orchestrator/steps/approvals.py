@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from orchestrator.core import approval
 from orchestrator.core.approval import SHOWN, Asked, Weighed
+from orchestrator.core.host_approval import commands_in
 from orchestrator.core.inventory import Person
 from orchestrator.core.journal import AnswerHeard
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Done, Failed, Held, Outcome
 from orchestrator.core.ports import AnswerReader, Recorder
 from orchestrator.core.run import Run
@@ -85,8 +87,7 @@ class Approvals:
 
     def preview(self, run: Run) -> Iterator[str]:
         """What would be waited for."""
-        digest = run.plan.digest[:SHOWN] if run.plan else ""
-        yield f"wait for {self.needed} approvals of plan {digest} by others than the initiator"
+        yield f"wait for {counted(self.needed, 'approval')} of {_asked(run)} by others than the initiator"
 
     def _weighed(self, run: Run) -> Weighed:
         plan = run.plan.digest if run.plan else ""
@@ -95,7 +96,14 @@ class Approvals:
         return approval.weigh(self.answers.said(run), asked, self.people, initiator=initiator)
 
     def _missing(self, run: Run, weighed: Weighed) -> str:
-        digest = run.plan.digest[:SHOWN] if run.plan else ""
         there = ", ".join(person for person, _ in weighed.approved)
-        note = f"{len(weighed.approved)} of {self.needed} approvals of plan {digest}" + (f" ({there})" if there else "")
+        needed = counted(self.needed, "approval")
+        note = f"{len(weighed.approved)} of {needed} of {_asked(run)}" + (f" ({there})" if there else "")
         return f"{note}; void: {'; '.join(weighed.void)}" if weighed.void else note
+
+
+def _asked(run: Run) -> str:
+    """What has to be approved: the plan, and the commands on hosts that come with it."""
+    commands = commands_in(run.started.definition if run.started else ())
+    beside = f" and {counted(len(commands), 'command')} on hosts" if commands else ""
+    return f"plan {run.plan.digest[:SHOWN] if run.plan else ''}{beside}"

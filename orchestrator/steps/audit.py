@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestrator.core.audit import countable, counted_before, orphan_finding
 from orchestrator.core.contract import Contract
 from orchestrator.core.journal import FindingsRecorded, NotificationQueued
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Done, Outcome
 from orchestrator.core.ports import CatalogReader, OrphanCounter, Orphans, Recorder, SampleKeeper
 from orchestrator.core.run import Run
@@ -37,8 +38,9 @@ class Audit:
         recorder.record(FindingsRecorded(step=self.name, findings=(orphan_finding(results, refuse=self.refuse),)))
         total = sum(each.count for each in results)
         if total:
-            recorder.record(NotificationQueued(topic="orphans", about=f"{total} orphans"))
-        return Done(note=f"{total} orphans in {sum(each.count > 0 for each in results)} of {len(results)} relations")
+            recorder.record(NotificationQueued(topic="orphans", about=counted(total, "orphan")))
+        ill, asked = sum(each.count > 0 for each in results), counted(len(results), "relation")
+        return Done(note=f"{counted(total, 'orphan')} in {ill} of {asked}")
 
     def preview(self, _: Run) -> Iterator[str]:
         """The relations that are counted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Done, Outcome
 from orchestrator.core.ports import BackupTool, Recorder
 from orchestrator.core.run import Run
@@ -41,7 +42,8 @@ class TakeBackup:
         recorder.record(proved)
         if proved.mode == "external":
             return Done(note=f"restore point {proved.restore}")
-        return Done(note=f"{proved.tables} tables, {proved.rows} rows restored and compared: {proved.path}")
+        tables, rows = counted(proved.tables, "table"), counted(proved.rows, "row")
+        return Done(note=f"{tables}, {rows} restored and compared: {proved.path}")
 
     def preview(self, _: Run) -> Iterator[str]:
         """What would be taken."""

@@ -9,6 +9,7 @@ from orchestrator.core.checks import Finding
 from orchestrator.core.gate_facts import Facts
 from orchestrator.core.gate_list import DRIFT, GATES, Overrides
 from orchestrator.core.journal import FindingsRecorded, GatesOverridden, TimesPredicted
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Done, Outcome
 from orchestrator.core.ports import FactGatherer, Recorder
 from orchestrator.core.run import Run
@@ -54,7 +55,7 @@ class Gates:
         recorder.record(FindingsRecorded(step=self.name, findings=findings))
         closed = sum(each.counts_against and each.severity == "critical" for each in findings)
         told = f", {len(used)} overridden" if used else ""
-        return Done(note=f"{len(findings) - closed - len(used)} of {len(findings)} gates open{told}")
+        return Done(note=f"{len(findings) - closed - len(used)} of {counted(len(findings), 'gate')} open{told}")
 
     def preview(self, _: Run) -> Iterator[str]:
         """The gates that are asked."""

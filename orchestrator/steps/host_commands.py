@@ -19,6 +19,7 @@ from orchestrator.core.journal import (
     HostSettled,
     HostsSeen,
 )
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Done, Failed, Held, Outcome
 from orchestrator.core.ports import HostCrew, Recorder
 from orchestrator.core.run import Run
@@ -76,7 +77,7 @@ class HostCommands:
                 trouble = self._batch(recorder, each, batch)
                 if trouble is not None:
                     return trouble
-        return Done(note=f"{len(wanted)} commands on {len(self.hosts)} hosts")
+        return Done(note=f"{counted(len(wanted), 'command')} on {counted(len(self.hosts), 'host')}")
 
     def preview(self, _: Run) -> Iterator[str]:
         """Each command with its batches and its way back."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
 from orchestrator.core.journal import PlanRecorded
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Done, Outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.ports import CatalogReader, Recorder
@@ -30,7 +31,7 @@ class MakePlan:
     def due(self, run: Run) -> str | None:
         """The plan belongs to the catalog of this moment, until a statement of it has taken effect."""
         begun = run.done or run.intended
-        return f"{len(run.done)} statements of the plan took effect: it stays as it is" if begun else None
+        return f"{counted(len(run.done), 'statement')} of the plan took effect: it stays as it is" if begun else None
 
     def act(self, recorder: Recorder) -> Outcome:
         """Record what stands before, and what would be done."""
@@ -40,7 +41,7 @@ class MakePlan:
         recorder.record(PlanRecorded(plan=plan))
         counts = Counter(each.status for each in plan.relations)
         told = ", ".join(f"{count} {status}" for status, count in counts.items())
-        return Done(note=f"{len(plan.statements)} statements for {told or 'no relation'}")
+        return Done(note=f"{counted(len(plan.statements), 'statement')} for {told or 'no relation'}")
 
     def preview(self, run: Run) -> Iterator[str]:
         """Every relation with its status."""

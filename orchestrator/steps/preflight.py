@@ -10,6 +10,7 @@ from orchestrator.core.checks import Answer, Check, Finding, Subject
 from orchestrator.core.contract import Contract
 from orchestrator.core.inventory import Environment
 from orchestrator.core.journal import FindingsRecorded, PlanRecorded
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Done, Outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.ports import CatalogReader, Prober, Recorder
@@ -48,7 +49,7 @@ class Preflight:
             # A run that ends here still has to say what is the matter with each relation.
             recorder.record(PlanRecorded(plan=plan))
         recorder.record(FindingsRecorded(step=self.name, findings=findings))
-        return Done(note=f"{len(findings)} checks, {against} against")
+        return Done(note=f"{counted(len(findings), 'check')}, {against} against")
 
     def preview(self, _: Run) -> Iterator[str]:
         """The checks that are asked."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Done, Outcome
 from orchestrator.core.ports import Recorder
 from orchestrator.core.run import Run
@@ -29,7 +30,8 @@ class CopyIsBackup:
 
     def act(self, _: Recorder) -> Outcome:
         """Nothing is left to do."""
-        return Done(note=f"{self.tables} tables, {self.rows} rows were dumped, restored and compared to make this copy")
+        rows = f"{counted(self.tables, 'table')}, {counted(self.rows, 'row')}"
+        return Done(note=f"{rows}: dumped, restored and compared to make this copy")
 
     def preview(self, _: Run) -> Iterator[str]:
         """What stands for it."""

@@ -11,6 +11,7 @@ from orchestrator.core.checks import NEEDS_KEYS, NOT_ON_THIS_ROAD, Finding
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.journal import FindingsRecorded
 from orchestrator.core.matching import Match, differing_types, match_all
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Done, Outcome
 from orchestrator.core.ports import (
     CatalogReader,
@@ -57,12 +58,13 @@ class Validate:
         findings += self.hosts.findings(recorder, "after") if self.hosts else ()
         recorder.record(FindingsRecorded(step=self.name, findings=findings))
         against = sum(each.counts_against and each.severity != "optional" for each in findings)
-        return Done(note=f"{len(findings)} checks, {against} against")
+        return Done(note=f"{counted(len(findings), 'check')}, {against} against")
 
     def preview(self, _: Run) -> Iterator[str]:
         """What is checked."""
-        yield f"check that {len(self.contract.promised)} keys stand valid and enforced, with their whole definition"
-        yield f"count orphans of {len(self.contract.promised)} relations"
+        keys = counted(len(self.contract.promised), "key stands", "keys stand")
+        yield f"check that {keys} valid and enforced, with the whole definition"
+        yield f"count orphans of {counted(len(self.contract.promised), 'relation')}"
         yield from (f"look at host {each.name}" for each in (self.hosts.hosts if self.hosts else ()))
         yield "check types, workspace isolation" + (", and behaviour" if self.behavioural else "")
 
@@ -89,14 +91,14 @@ class Validate:
     def _isolation(self, catalog: Catalog) -> Finding:
         """C5: for each relation whose two tables name a tenant, rows where the two differ."""
         pairs = [each for each in self.contract.promised if shares_tenant(each, catalog)]
-        crossing = {each.id: count for each in pairs if (count := self.tenants.crossing(each, catalog))}
+        crossing = {each.id: count for each, count in self.tenants.crossing(pairs, catalog) if count}
         return Finding(
             id="C5.isolation",
             title="Do references stay within their workspace?",
             severity="critical",
             status="fail" if crossing else "pass",
-            observed="; ".join(f"{name}: {count} rows" for name, count in crossing.items())
-            or f"no crossing row in {len(pairs)} relations",
+            observed="; ".join(f"{name}: {counted(count, 'row')}" for name, count in crossing.items())
+            or f"no crossing row in {counted(len(pairs), 'relation')}",
             expected="0 rows (NULL is global)",
             remedy="find out which side is wrong before repairing it" if crossing else "",
             caused_by_data=True,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -334,6 +335,45 @@ name = "fk_shop_1"
 """
 
 
+def test_an_approval_covers_the_commands_on_hosts(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    """`plan` shows what to approve; another command is not covered: neither by the plan's digest, nor on a resume."""
+    office.deploy(until="plan")
+    runbook = _restarting(office, "echo one")
+    told = office.desk.plan(runbook=runbook).document
+    assert told["approval"].startswith(f"{told['digest']}.")
+    assert [each["command"] for each in told["host_commands"]] == ["echo one"]
+    assert f"1 command on hosts; to approve them with the plan: --plan {told['approval']}" in capsys.readouterr().out
+    with pytest.raises(Refused, match=r"has digest \w+\.\w+ \(commands on hosts after the dot\)"):
+        office.says("budi", plan=told["digest"], runbook=runbook)
+    office.says("budi", plan=told["approval"], runbook=runbook)
+    assert "on hosts Restart (sha256 " in capsys.readouterr().out
+    _restarting(office, "echo two")
+    waits = office.deploy(runbook=runbook)
+    assert waits.exit_code == EXIT_HELD
+    assert "and 1 command on hosts; void: that of Budi (was given for other commands" in waits.document["reason"]
+    office.says("budi", run=waits.document["run"], runbook=runbook)
+    _restarting(office, "echo three")
+    office.sits("ayu")
+    with pytest.raises(Refused, match=r"was edited since run .* on hosts Restart") as refused:
+        office.desk.resume(runbook=runbook)
+    assert "\n" not in str(refused.value)
+    _restarting(office, "echo two")
+    assert office.desk.resume(runbook=runbook).exit_code == EXIT_DONE
+
+
+def _restarting(office: Office, command: str) -> str:
+    """The shop's runbook with a command on hosts."""
+    runbook = office.desk.runbook(SHOP)
+    items = f'on_any_road=(on_hosts("{command}", title="Restart"),)'
+    lines = (
+        "from orchestrator.core.timeline import Runbook, on_hosts",
+        f'RUNBOOK = Runbook(name="custom", title="C", {items})',
+    )
+    text = "\n".join(lines)
+    (Path(runbook) / "runbook.py").write_text(text, encoding="utf-8")
+    return runbook
+
+
 @pytest.mark.parametrize("change", ["the contract", "a table", "nothing"])
 def test_an_approval_before_the_run_survives_no_change(office: Office, change: str) -> None:
     """One other character in the name of a key, or one added column: the run waits."""
@@ -464,7 +504,7 @@ def test_a_dry_run_waits_for_nobody(office: Office) -> None:
     """It shows that approvals will be needed."""
     said = office.desk.typed("deploy", "--env", "staging", "--dry-run")
     assert said.returncode == EXIT_DONE
-    assert "wait for 1 approvals of plan" in said.stdout
+    assert "wait for 1 approval of plan" in said.stdout
 
 
 def hold_findings(office: Office, number: int) -> None:

@@ -261,7 +261,7 @@ references = {{ table = "users", columns = ["id"] }}
         (LINE.format(table="a", column="b", more='on_delete = "drop"'), ("on_delete",)),
         (LINE.format(table="a", column="b", more='deferred = " "'), ("deferred", "say why")),
         (LINE.format(table="a", column="b", more=f'name = "{"n" * 64}"'), ("name", "63 bytes")),
-        (LINE.format(table="a", column='b", "c', more=""), ("references.columns", "1 columns for 2")),
+        (LINE.format(table="a", column='b", "c', more=""), ("references.columns", "1 column for 2")),
         ("", ("no relation",)),
         ("[[foreign_key]\n", ("not valid TOML",)),
     ],

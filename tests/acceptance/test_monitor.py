@@ -19,12 +19,15 @@ import pytest
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.programs import server_installation
 from orchestrator.adapters.runs import RunFolder
+from orchestrator.adapters.watch_sampler import DatabaseSampler
 from orchestrator.app import monitoring, walking_back
 from orchestrator.app.answer import Answer
+from orchestrator.app.documenting import docs
 from orchestrator.app.monitoring import monitor
 from orchestrator.app.watch_times import times
 from orchestrator.core.inventory import Secret
-from orchestrator.core.outcome import Refused
+from orchestrator.core.outcome import ConnectionLost, Refused
+from orchestrator.core.watch import Sample
 from tests import servers
 from tests.acceptance.desk import ROOT, Desk, execute, keys
 from tests.acceptance.test_slack import settings, words
@@ -79,10 +82,12 @@ class Shop:
     runbook: str
     run: str
 
-    def watch(self, days: Days, for_: str | None = "72h", every: str = "1h", **rest: Path) -> Answer:
-        """`invoke monitor`, in this process."""
+    def watch(
+        self, days: Days, for_: str | None = "72h", every: str = "1h", runs: Path | None = None, **rest: Path
+    ) -> Answer:
+        """`invoke monitor`, in this process; other `runs` are another machine's."""
         wanted = times(for_=for_, every=every)
-        request = self.desk.request(runbook=self.runbook)
+        request = replace(self.desk.request(runbook=self.runbook), runs=runs or self.desk.runs)
         return monitor(request, run=None, wanted=wanted, clock=days.clock, wait=days.wait, **rest)
 
     def told(self, kind: str) -> list[dict[str, object]]:
@@ -127,6 +132,10 @@ def test_a_slowdown_at_hour_30_is_advised_against_once(
     assert len(slow["points"]) == 37
     assert max(each["value"] for each in slow["points"]) > slow["limit"] > slow["points"][0]["value"]
     assert report["watch"]["watched_s"] == pytest.approx(72 * 3600)
+    docs(desk.request(runbook=shop.runbook), out=str(desk.folder / "docs"))
+    told = (desk.folder / "docs/README_RUNBOOK.md").read_text("utf-8")
+    assert f"run {shop.run} was watched from 2026-03-03 22:00 UTC to 2026-03-06 22:00 UTC" in told
+    assert f"37 samples, 0 gaps, by watch {answer.document['run']}, which is over: its time is over" in told
 
 
 def test_the_policy_may_walk_back(desk: Desk, database: str) -> None:
@@ -172,8 +181,10 @@ def test_a_way_back_that_has_to_wait_is_tried_again(
     assert [each["reason"] for each in shop.told("watch_ended")] == [f"run {shop.run} was walked back"]
 
 
-def test_a_database_that_cannot_be_asked_has_not_been_walked_back(desk: Desk, database: str) -> None:
-    """A key that is gone and a server that does not answer end no watch; what to type holds all that was typed."""
+def test_a_database_that_cannot_be_asked_has_not_been_walked_back(
+    desk: Desk, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key that is gone and a server that does not answer end no watch; each sample says once why it does not."""
     shop, days, asked = opened(desk, database), Days(), []
     away = "postgresql://nobody:secret@127.0.0.1:1/none"
 
@@ -189,6 +200,19 @@ def test_a_database_that_cannot_be_asked_has_not_been_walked_back(desk: Desk, da
         patch.setattr(monitoring.Watch, "_report", stop)
         answer = shop.watch(days, every="2h")
     assert (answer.exit_code, asked) == (3, [False, False])
+
+    def gone(*_: object, **__: object) -> Sample:
+        message = "nobody is there"
+        raise ConnectionLost(message)
+
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(monitoring.Watch, "_report", lambda _: None)
+        patch.setattr(DatabaseSampler, "take", gone)
+        assert shop.watch(days, every="24h").document["word"] == "investigate"
+    told = capsys.readouterr().out
+    assert told.count("nothing could be seen") == told.count("nobody is there") == 4
+    assert told.count("  database unknown: nobody is there") == 1
 
 
 @pytest.fixture(scope="module")
@@ -222,37 +246,43 @@ def test_two_violations_an_hour_are_to_be_investigated(desk: Desk, logging_url: 
 
 
 def test_killed_and_taken_up_it_loses_no_sample(desk: Desk, database: str) -> None:
-    """SIGKILL; what was half written is cut off, every sample before is there once, and the gap is told."""
-    shop = opened(desk, database)
+    """SIGKILL: gone on with there, then here; what was half written is cut off, every sample is there once."""
+    shop, there = opened(desk, database), desk.folder / "there"
     own = ("--inventory", str(desk.inventory), "--runs", str(desk.runs), "--runbook", shop.runbook)
-    line = [sys.executable, "-m", "invoke", "monitor", "--env", "staging", "--for", "1h", "--every", "1s", *own]
+    line = [sys.executable, "-m", "invoke", "monitor", "--env", "staging", "--for", "9h", "--every", "1s", *own]
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "LANG") if name in os.environ}
+    later = Days(now=datetime.now(UTC) + timedelta(hours=3))
     with subprocess.Popen(
         line, cwd=ROOT, env={**kept, "HOME": str(desk.folder), **desk.variables}, stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout
         seen = 0
         for said in child.stdout:
-            seen += " keys stand, writes by probes" in said
+            seen += " stands, writes by probes" in said
             if seen == 2:
+                with pytest.raises(Refused, match=r"is watched already: .* from host"):
+                    shop.watch(later, for_=None, runs=there)
                 os.kill(child.pid, signal.SIGKILL)
                 break
         child.wait(10)
     before = shop.told("sample_taken")
     assert len(before) >= 2
-    (path,) = [each for each in desk.runs.glob("*/journal.jsonl") if '"watch_began"' in each.read_text()]
-    with path.open("ab") as file:
+    (name,) = [each.parent.name for each in desk.runs.glob("*/journal.jsonl") if '"watch_began"' in each.read_text()]
+    # What the last moment wrote here only is a sample of the child's that the other machine cannot have.
+    brought = shop.watch(later, for_=None, runs=there).document["samples"] - 1
+    assert len(before) - brought in {0, 1}
+    with (there / name / "journal.jsonl").open("ab") as file:
         file.write(b'{"half": ')
-    later = Days(now=datetime.now(UTC) + timedelta(hours=2))
+    again = shop.watch(later, for_=None, runs=there)
     answer = shop.watch(later, for_=None)
-    assert answer.document["run"] == path.parent.name
+    assert [again.document["run"], answer.document["run"]] == [name, name]
     after = shop.told("sample_taken")
-    assert after[: len(before)] == before
-    assert len(after) == len(before) + 1 == answer.document["samples"]
-    entries = list(RunFolder(root=desk.runs, run=path.parent.name).entries())
+    assert after[:brought] == before[:brought]
+    assert len(after) == brought + 3 == answer.document["samples"]
+    entries = list(RunFolder(root=desk.runs, run=name).entries())
     assert [each.seq for each in entries] == list(range(1, len(entries) + 1))
     assert all(now.previous == past.hash for past, now in pairwise(entries))
-    report = json.loads((path.parent / "report.json").read_text("utf-8"))
+    report = json.loads((desk.runs / name / "report.json").read_text("utf-8"))
     assert len(report["watch"]["gaps"]) == 1
 
 

@@ -78,7 +78,7 @@ def test_on_terminals_through_a_pipe_and_in_ascii(desk: Desk, database: str, wor
     assert max(map(len, narrow.frames)) < 40
     assert all(byte < 128 for byte in narrow.raw)
     assert b"\x1b[3" not in narrow.raw
-    assert "1 of 1 promised keys stand" in left
+    assert "1 of 1 promised key stands" in left
 
     strict = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "FORCE_COLOR": "1"}
     said = desk.invoke("preflight", *words, "--json", extra=strict)

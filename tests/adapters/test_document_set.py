@@ -15,13 +15,22 @@ from orchestrator.adapters.document_set import DocumentFolder, documents, existe
 from orchestrator.core.contract import Contract
 from orchestrator.core.decision import Decision
 from orchestrator.core.documents import DocumentSet, document_set, same_state
-from orchestrator.core.journal import Event, PlanRecorded, RunFinished
+from orchestrator.core.journal import (
+    Event,
+    PlanRecorded,
+    RunFinished,
+    SampleTaken,
+    WatchBegan,
+    WatchEnded,
+    WatchJudged,
+)
 from orchestrator.core.journal.documents import SchemaDescribed, TableDescribed
 from orchestrator.core.outcome import Refused
 from orchestrator.core.pages import PAGES
 from orchestrator.core.plan import Plan
 from orchestrator.core.run import Run, fold
 from orchestrator.core.timeline import Item, Option, Phase, Road, Runbook
+from orchestrator.core.watch import AWAY, Sample
 from tests.journals import BEGAN, HOSTILE, began, catalog, fully_done, hostile_contract, refused, the_plan
 
 WORDS = " ".join(HOSTILE)
@@ -74,6 +83,16 @@ def snapshot(plan: Plan, option: Option | None, name: str = "r0") -> Run:
 def view(plan: Plan, option: Option | None = "B", more: Iterable[Run] = ()) -> DocumentSet:
     """The set, with deployments."""
     return document_set(snapshot(plan, option), RUNBOOK, deployments=[(each, None) for each in more])
+
+
+def watch(of: str, *more: Event) -> Run:
+    """A watch of that run: three samples with a gap between them, and a word that somebody has to act upon."""
+    samples = [
+        SampleTaken(sample=Sample(at=BEGAN + timedelta(hours=hour), host="h", every_s=3600, method="none", unknown=why))
+        for hour, why in ((0, {}), (5, {}), (6, {AWAY: f"gone {WORDS}"}))
+    ]
+    judged = WatchJudged(word="roll back", was="go", reasons=(WORDS,), command=f"invoke rollback --run {of}")
+    return run_of("w1", (began("monitor"), WatchBegan(of=of, for_s=72 * 3600.0), *samples, judged, *more))
 
 
 def texts(docs: DocumentSet) -> dict[str, str]:
@@ -129,6 +148,41 @@ def test_a_deployment_is_told_alike_wherever_it_is_told(plan: Plan) -> None:
 def test_equal_views_give_equal_bytes(plan: Plan) -> None:
     """No clock has a say in it."""
     assert texts(view(plan)) == texts(view(plan))
+
+
+def test_the_watch_of_an_environment_is_told(plan: Plan) -> None:
+    """Wherever a deployment is told: period, samples, gaps, the word and the worst; what to type where it is acted."""
+    deployed = run_of("r1", fully_done(plan))
+    over = WatchEnded(word="roll back", watched_s=3600.0, samples=3, gaps=1, reason="its time is over")
+    for events, state in (((), "which is not over yet"), ((over,), "which is over: its time is over")):
+        told = texts(_watched(plan, [deployed], watch("r1", *events)))
+        for key in ("start", "actions", "report", "summary", "runbook"):
+            assert "run r1 was watched from 2026-03-03 22:00 UTC to 2026-03-04 04:00 UTC (1 h 00 min of 72" in told[key]
+            assert "3 samples, 1 gap, by watch w1, " + state in told[key]
+            assert "at its worst roll back" in told[key]
+            assert "not watched yet" not in told[key]
+        for key in ("actions", "report", "runbook"):
+            assert "invoke rollback --run r1" in told[key]
+        for key in ("report", "runbook"):
+            assert "nobody looked: 2026-03-03 22:00 to 2026-03-04 03:00 UTC" in told[key]
+            assert r" sample: database: gone a\|b" in told[key]
+    assert "| watch of run r1 | w1 |" in told["index"]
+
+
+def test_a_deployment_that_nobody_watched_says_what_to_type(plan: Plan) -> None:
+    """Also where an earlier one was watched; one that was refused or walked back needs no watch."""
+    for known, gone in (([], 5), ([watch("r0")], 5)):
+        told = texts(_watched(plan, [run_of("r1", fully_done(plan))], *known))
+        typed = "run r1 is not watched yet: type invoke monitor --for 72h --env staging"
+        assert sum(typed in each for each in told.values()) == gone
+        assert sum("run r0 was watched" in each for each in told.values()) == (gone if known else 0)
+    assert not any("watched" in each for each in texts(_watched(plan, [run_of("r1", refused(plan))])).values())
+
+
+def _watched(plan: Plan, deployments: Iterable[Run], *watches: Run) -> DocumentSet:
+    return document_set(
+        snapshot(plan, "A"), RUNBOOK, deployments=[(each, None) for each in deployments], watches=watches
+    )
 
 
 def test_option_b_asks_for_no_deployment(plan: Plan) -> None:

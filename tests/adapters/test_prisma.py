@@ -143,7 +143,7 @@ def test_one_field_may_stand_without_brackets() -> None:
         ("model A {\n id Int\n", 6, "the end of the file: expected"),
         ("model A {\n id Int @id\n b B\n}", 6, "A.b: no model B in the schema"),
         ("model A {\n id Int @id\n b A? @relation(fields: [c], references: [id])\n}", 6, "model A has no field 'c'"),
-        ("model A {\n id Int @id\n b A? @relation(fields: [id], references: [])\n}", 6, "0 references for 1 fields"),
+        ("model A {\n id Int @id\n b A? @relation(fields: [id], references: [])\n}", 6, "0 references for 1 field"),
         ("model A {\n id Int @id\n b A? @relation(fields: [id], references: [id], onDelete: No)\n}", 6, "known: Casc"),
         ("model A {\n id Int @id\n b B[]\n}\nmodel B {\n id Int @id\n}", 6, "no field of B points back"),
         ("model A {\n id Int @id\n b B[]\n}\nmodel B {\n id Int @id\n a A\n}", 6, "nothing owns the relation"),

@@ -118,7 +118,7 @@ MISTAKES = (
     (LINE.replace('["parent_id"]', '"parent_id"'), "foreign_key[1].columns", ""),
     (LINE.replace('["parent_id"]', "[1]"), "foreign_key[1].columns[1]", ""),
     (LINE.replace('["parent_id"]', "[]"), "foreign_key[1].columns", "names no column"),
-    (LINE.replace('["parent_id"]', '["a", "b"]'), "foreign_key[1].references.columns", "1 columns for 2"),
+    (LINE.replace('["parent_id"]', '["a", "b"]'), "foreign_key[1].references.columns", "1 column for 2"),
     (LINE.replace('["id"]', '["a", "b"]'), "foreign_key[1].references.columns", "2 columns for 1"),
     (PAIR.replace('["a", "b"]', '["a", "a"]'), "foreign_key[1].columns", "names a column twice"),
     (PAIR.replace('["x", "y"]', '["x", "x"]'), "foreign_key[1].references.columns", "names a column twice"),

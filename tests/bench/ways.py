@@ -26,9 +26,11 @@ LETTERS: tuple[Letter, ...] = get_args(Letter)
 TITLES: Mapping[Letter, str] = {"a": "one transaction", "b": "by hand", "c": "this project"}
 TOLD_AT_MOST = 300
 
+# A transaction asks for its locks when it begins; both kinds of events tell how long ago that was.
 BEGAN = """
-select extract(epoch from min(at))::float8 from orchestrator.event
-where kind = 'step_started' and data ->> 'step' = 'apply'
+select extract(epoch from min(at - make_interval(secs => spent / 1000)))::float8
+from orchestrator.event, coalesce((data ->> 'duration_ms')::float8, (data ->> 'waited_ms')::float8) as spent
+where kind in ('statement_done', 'lock_attempt_failed')
 """
 DONE = """
 select extract(epoch from at)::float8, data ->> 'id', data ->> 'relation', (data ->> 'duration_ms')::float8,
@@ -101,7 +103,7 @@ class Ours:
     seen: list[float] = field(default_factory=list)
 
     def began(self, watcher: psycopg.Connection) -> float | None:
-        """When the step `apply` started."""
+        """When the first transaction of the step `apply` began."""
         if not self.seen and _has_journal(watcher):
             row: Any = watcher.execute(BEGAN).fetchone()
             self.seen.extend(each for each in row if each is not None)

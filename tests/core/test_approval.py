@@ -83,6 +83,7 @@ def test_who_cannot_approve(actor: str, why: str) -> None:
     [
         (said(1, "budi", digest="d" * 63 + "e"), "another plan"),
         (said(1, "budi", fingerprint="f" * 63 + "e"), "a table of the plan changed"),
+        (said(1, "budi", fingerprint=f"{'f' * 64}.{'a' * 16}"), "other commands on hosts"),
         (said(1, "budi", target="7/app/16385"), "another database"),
     ],
 )

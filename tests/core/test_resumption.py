@@ -46,6 +46,15 @@ def test_every_part_of_a_relation_matters() -> None:
         assert now.startswith("is: relation public.child")
 
 
+def test_commands_on_hosts_in_another_order_are_an_edit() -> None:
+    """They are given one after the other; relations have no order."""
+    one, two = "on hosts A (sha256 1)", "on hosts B (sha256 2)"
+    assert edited((*told(RELATION), one, two), (*told(RELATION), two, one)) == (
+        "the commands on hosts stand in another order",
+    )
+    assert edited((*told(RELATION), one, two), (*told(RELATION), one, two)) == ()
+
+
 def test_an_edited_check_is_seen() -> None:
     """By the hash of its text."""
     was, now = edited(told(RELATION), told(RELATION, checks=(("a", "select 2"),)))

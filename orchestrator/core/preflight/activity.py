@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.core.checks import Check, Judgement, Row, Subject, none_of, passed, unknown
+from orchestrator.core.nouns import counted
 
 HOT_WRITES_PER_S = 100.0
 
@@ -36,10 +37,10 @@ def judge_replicas(subject: Subject, rows: tuple[Row, ...]) -> Judgement:
     """17: lag over the policy; the way back also conflicts with queries on standbys."""
     hidden = [row for row in rows if row["lag_s"] is None and row["hidden"]]
     if hidden:
-        return unknown(f"{len(hidden)} replicas whose lag this role may not see (grant pg_monitor)")
+        return unknown(f"{counted(len(hidden), 'replica')} whose lag this role may not see (grant pg_monitor)")
     limit = subject.environment.policy.max_replica_lag_s
     late = [f"{row['name']} lags {row['lag_s']} s" for row in rows if float(str(row["lag_s"] or 0)) > limit]
-    return none_of(late, well=f"{len(rows)} replicas within {limit} s")
+    return none_of(late, well=f"{counted(len(rows), 'replica')} within {limit} s")
 
 
 def judge_logical(_: Subject, rows: tuple[Row, ...]) -> Judgement:

@@ -9,6 +9,7 @@ from orchestrator.core.checks import Check, Judgement, Row, Subject, none_of, pa
 from orchestrator.core.contract import Relation
 from orchestrator.core.indexes import lacking_indexes, repaired, without_index
 from orchestrator.core.matching import Match, Matter, differing_types, match_all
+from orchestrator.core.nouns import counted
 from orchestrator.core.plan import OF_AUDITS
 
 
@@ -131,7 +132,12 @@ def judge_support(subject: Subject, _: tuple[Row, ...]) -> Judgement:
         for each in lacking_indexes(relations, subject.catalog)
         if each.taken
     ]
-    return none_of(lines, well=f"{built} indexes are planned" if built else "every referencing column leads an index")
+    return none_of(
+        lines,
+        well=f"{counted(built, 'index is', 'indexes are')} planned"
+        if built
+        else "every referencing column leads an index",
+    )
 
 
 def judge_invalid_indexes(subject: Subject, _: tuple[Row, ...]) -> Judgement:
