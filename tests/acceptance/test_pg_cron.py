@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from secrets import token_urlsafe
 
 import pytest
 
@@ -19,6 +20,11 @@ from tests.conftest import MATRIX
 JOBS = "select jobname, schedule, command, username, active from cron.job"
 AUDITS = "select orphans, fresh, health, alert from orphan_audit.audit_run order by id"
 MINUTE_S = 60
+OWNER, PASSWORD = "shop_owner", token_urlsafe(12)
+
+
+def _url(cron: Cluster) -> str:
+    return cron.url("shop", user=OWNER, password=PASSWORD)
 
 
 def _with_pg_cron() -> Installation:
@@ -53,10 +59,10 @@ def cron(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def shop(cron: Cluster, desk: Desk) -> Shop:
-    """A shop that was decided for option B, in the database whose jobs pg_cron runs."""
-    execute(cron.url(), "create database shop")
-    execute(cron.url("shop"), "create extension pg_cron")
-    made = Shop(desk=desk, url=cron.url("shop"))
+    """A shop that was decided for option B, in the database whose jobs pg_cron runs; its owner is an ordinary role."""
+    execute(cron.url(), f"create role {OWNER} login password '{PASSWORD}'", f"create database shop owner {OWNER}")
+    execute(cron.url("shop"), "create extension pg_cron", f"grant usage on schema cron to {OWNER}")
+    made = Shop(desk=desk, url=_url(cron))
     made.open()
     return made
 
@@ -78,14 +84,12 @@ def test_pg_cron_runs_the_audits_of_option_b(cron: Cluster, shop: Shop, desk: De
     before = fingerprint(shop.url)
     deployed = desk.deploy(runbook=shop.runbook)
     assert (deployed.exit_code, deployed.document["schedule"]["by"]) == (EXIT_DONE, "pg_cron")
-    assert rows(shop.url, JOBS) == [
-        ("orphan_audit", "17 * * * *", 'SELECT "orphan_audit".record_audit()', "postgres", True)
-    ]
+    assert rows(shop.url, JOBS) == [("orphan_audit", "17 * * * *", 'SELECT "orphan_audit".record_audit()', OWNER, True)]
     execute(shop.url, *LOST, f"select orphan_audit.schedule('{schedule}')")
     if schedule == "@reboot":
         cron.stop()
         cron.start()
-        shop.url = cron.url("shop")
+        shop.url = _url(cron)
         desk.environment("staging", shop.url)
     until(lambda: rows(shop.url, AUDITS), 2 * MINUTE_S)
     assert rows(shop.url, AUDITS)[0] == (3, 3, "alert", True)
