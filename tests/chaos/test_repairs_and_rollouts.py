@@ -62,8 +62,8 @@ def test_a_remediation_killed_between_two_batches(cluster: Cluster, tmp_path: Pa
 
 
 def test_a_rollout_killed_between_its_hosts(cluster: Cluster, hosts: dict[str, FarHost], tmp_path: Path) -> None:
-    """It ran on the first, its end is not on record: a person looks there, and then the second has its turn."""
-    stage = host_stage(tmp_path, cluster, hosts, way_back=False)
+    """It ran on the first, its end is not on record: its probe says so, and then the second has its turn."""
+    stage = host_stage(tmp_path, cluster, hosts, items=("probed",), way_back=False)
     same(sections.at_points(stage, "deploy", [stage.points["deploy"].index("host:ended") + 1]))
 
 
