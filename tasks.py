@@ -458,6 +458,8 @@ def plan(request, *, format=None, only=None):
     """Show contract against catalog, and the statements that would be executed."""
     from orchestrator.app import reading
 
+    # A plan lives until it is printed, and then the program ends: a collector would only look at it again and again.
+    gc.disable()
     return reading.plan(request, form=format)
 
 

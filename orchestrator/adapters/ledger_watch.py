@@ -32,6 +32,7 @@ select case when to_regnamespace('orchestrator') is null or not has_schema_privi
 UPGRADABLE: Final = """
 select case when to_regnamespace('orchestrator') is null or pg_is_in_recovery() then false
     when current_setting('transaction_read_only') = 'on' then false
+    when exists (select from orchestrator.run where not closed) then false
     else (select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'orchestrator') end as ours
 """
 
@@ -57,8 +58,12 @@ class KeptWatch:
 
 
 def prepare(connection: Connection) -> None:
-    """Upgrade a ledger of ours that knows no watches. Raises Refused, ConnectionLost."""
-    if (ledger.version_of(connection) or SINCE) < SINCE and _flag(connection, UPGRADABLE, "ours"):
+    """Upgrade a ledger of ours that knows no watches. Raises Refused, ConnectionLost.
+
+    Not while a run is open: the older program that began it would be refused when it goes on.
+    """
+    version = ledger.version_of(connection) or SINCE
+    if ledger.CLOSED_SINCE <= version < SINCE and _flag(connection, UPGRADABLE, "ours"):
         ledger.install(connection)
 
 

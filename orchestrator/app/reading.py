@@ -23,7 +23,7 @@ from orchestrator.app.finishing import REPORTS
 from orchestrator.app.opening import open_site
 from orchestrator.app.own_templates import for_run
 from orchestrator.app.request import Request
-from orchestrator.app.watch_told import tell_watch
+from orchestrator.app.watch_told import tell_watch, watch_in
 from orchestrator.core.answers import (
     findings_document,
     plan_document,
@@ -151,9 +151,9 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
             found = tuple(_summaries(request, site.environment, connection, CHANGING if latest_only else TOLD))
             boxes = checked(site, connection) if latest_only else None
             changed = _since(found, connection) if latest_only else ()
+            watch = watch_in(site, connection) if latest_only else None
             chosen = found[-1:] if latest_only else found
             gone = _without_ledger(request, chosen, connection)
-            watch = tell_watch(site, connection) if latest_only else {}
     for each in chosen:
         counts = ", ".join(f"{count} {fate}" for fate, count in each.counts.items() if count)
         told = counts or _rows_told(each) or each.reason
@@ -172,7 +172,7 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
         tell(site.screen, boxes)
     more = boxes.document | {"drift": list(changed)} if boxes else {}
     more |= {"without_ledger": list(gone)}
-    return Answer(document=runs_document(chosen) | more | watch, exit_code=EXIT_DONE)
+    return Answer(document=runs_document(chosen) | more | tell_watch(site, watch), exit_code=EXIT_DONE)
 
 
 def _rows_told(summary: Summary) -> str:

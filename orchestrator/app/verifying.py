@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from orchestrator.adapters import ledger, ledger_watch
 from orchestrator.adapters.ledger_copy import taken_away
@@ -15,6 +15,7 @@ from orchestrator.app.reading import latest
 from orchestrator.app.request import Request
 from orchestrator.app.site import Site
 from orchestrator.core.chain import Examined, chain_flaw, common, examine
+from orchestrator.core.entry import Entry, Head
 from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 
@@ -44,6 +45,8 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
         lost = tuple(folder.lost())
     except Refused as error:
         return Examined(run=folder.run, state="unknown", problem=str(error), events=len(kept))
+    if watch is not None:
+        return _watch(folder.run, kept, watch, copy, len(lost))
     if gone and copy:
         flaw = chain_flaw(folder.run, copy)
         told = flaw.problem if flaw else f"{gone}: the copy is whole in itself, and nothing is left to compare it with"
@@ -54,9 +57,6 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
             copied=len(copy),
             first=flaw.seq if flaw else None,
         )
-    if watch is not None and copy and common(kept, copy) == len(kept):
-        # A watch is written here first: what the database does not have yet is no event that it lost.
-        copy = copy[: len(kept)]
     if not kept and head is None and copy is None:
         message = f"run {folder.run} is neither in the ledger of {site.environment.name} nor in {folder.root}"
         raise Refused(message)
@@ -64,6 +64,15 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
         message = f"run {folder.run} never had a ledger (refused, or a dry run): there is nothing to compare"
         raise Refused(message)
     return examine(folder.run, ledger=kept, head=head, copy=copy, lost=lost)
+
+
+def _watch(run: str, kept: tuple[Entry, ...], head: Head, copy: tuple[Entry, ...] | None, beside: int) -> Examined:
+    """A watch is written here first: what the database does not have, or not yet, is no event that it lost."""
+    waiting = len(copy) - len(kept) if copy and common(kept, copy) == len(kept) else 0
+    found = examine(run, ledger=kept, head=head, copy=copy[: len(kept)] if copy and waiting else copy)
+    told = [f"{waiting} events are not brought yet"] if waiting else []
+    told += [f"{beside} events stay here, beside the journal: another machine went on without them"] if beside else []
+    return replace(found, problem="; ".join(told)) if found.state == "whole" and told else found
 
 
 def _show(site: Site, found: Examined) -> None:

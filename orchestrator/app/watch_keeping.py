@@ -177,7 +177,8 @@ class WatchKeeping:
         owner = by.lease.owner if by else None
         who = f"host {owner.host} as {owner.os_user}" if owner else "another machine"
         since = f", since {by.lease.taken_at:%Y-%m-%d %H:%M:%S} UTC" if by else ""
-        what = "goes on with this watch" if by and by.id == self.run else "began to watch it before"
+        what = "has ended this watch" if by and by.head.closed else "goes on with this watch"
+        what = what if by and by.id == self.run else "began to watch it before"
         message = (
             f"{self.server.environment}: run {self.of}: {who} {what}{since}; this one stops, what it did not bring"
             f" stays in the folder of {self.run}; to go on here: {self.server.command('monitor')} --run {self.of}"

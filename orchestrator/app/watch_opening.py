@@ -103,14 +103,22 @@ def _ended_elsewhere(site: Site, folder: RunFolder) -> bool:
 
 
 def _completed(site: Site, there: KeptWatch, every_s: float) -> bool:
-    """Bring the end of a watch that only its folder here has; false when there is no such end. Raises LeaseLost."""
+    """Bring the end of a watch that only its folder here has; false when there is no such end.
+
+    Raises LeaseLost, and Refused where the end is not taken: nothing may follow it.
+    """
     folder = RunFolder(root=site.request.runs, run=there.id)
     known = tuple(folder.entries())
     if not chain.has_ended(known) or not there.free or not there.ends_in(known):
         return False
     with watching_alone(folder):
         keeping = WatchKeeping(server=site.server, screen=site.screen, run=there.id, of=there.of, every_s=every_s)
-        return keeping.bring(known, last=True)
+        if not keeping.bring(known, last=True):
+            message = (
+                f"{site.environment.name}: watch {there.id} has ended here, and its end cannot be brought: try again"
+            )
+            raise Refused(message)
+    return True
 
 
 def _taken_over(site: Site, stack: ExitStack, there: KeptWatch, every_s: float) -> tuple[Site, WatchKeeping]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.adapters import ledger_watch
+from orchestrator.adapters.ledger_watch import KeptWatch
 from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.app.site import Site
 
 
-def tell_watch(site: Site, connection: Connection) -> dict[str, Any]:
-    """A line on the screen, and the same as a document; nothing where none is open. Raises Refused."""
+def watch_in(site: Site, connection: Connection) -> KeptWatch | None:
+    """The watch that the target has open; none where it may not be read. Raises Refused."""
     with plainly("reading the watch", reading=True):
         readable = ledger_watch.readable(connection)
-        found = ledger_watch.open_watch(connection, site.environment.name, None) if readable else None
+        return ledger_watch.open_watch(connection, site.environment.name, None) if readable else None
+
+
+def tell_watch(site: Site, found: KeptWatch | None) -> dict[str, Any]:
+    """A line on the screen, and the same as a document; nothing where none is open."""
     if found is None:
         return {}
     lease, state = found.lease, "stopped" if found.free else "at work"

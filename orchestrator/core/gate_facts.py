@@ -9,12 +9,13 @@ from typing import Literal
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.evidence import Evidence
+from orchestrator.core.host_time import HostTime, back, measured_in, there
 from orchestrator.core.inventory import Environment
 from orchestrator.core.marker import Marker
 from orchestrator.core.plan import Plan
 from orchestrator.core.prediction import Prediction, predict
 from orchestrator.core.run import Run
-from orchestrator.core.timeline import Runbook
+from orchestrator.core.timeline import Item, Runbook
 from orchestrator.core.windows import Opening
 
 Kinship = Literal["same", "copy", "same server", "different"]
@@ -22,7 +23,10 @@ Kinship = Literal["same", "copy", "same server", "different"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoRun:
-    """A deployment that ended GO and was not walked back. `brought` are the lines of the catalog that it added."""
+    """A deployment that ended GO and was not walked back. `brought` are the lines of the catalog that it added.
+
+    `on_hosts` has the longest time of each command on a host, in ms.
+    """
 
     run: str
     finished: datetime
@@ -30,6 +34,7 @@ class GoRun:
     server_version: int
     brought: frozenset[str] = frozenset()
     steps: Mapping[str, float] = field(default_factory=dict)
+    on_hosts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +117,23 @@ class Facts:
         return predict(self.evidence, self.rows, order=self.runbook.steps) if self.evidence else None
 
     @property
+    def commands(self) -> tuple[Item, ...]:
+        """The commands that a run of this plan gives to hosts."""
+        items = self.runbook.on_hosts(self.decision.option if self.decision else None)
+        return tuple(each for each in items if each.on_hosts and (self.plan.statements or each.on_hosts.always))
+
+    @property
+    def hosts_there(self) -> HostTime:
+        """The commands on hosts that are left, at most."""
+        measured = self.go_run.on_hosts if self.go_run else {}
+        return there(self.commands, len(self.environment.host), measured) if "hosts" in self.steps else HostTime()
+
+    @property
+    def hosts_back(self) -> HostTime:
+        """Their way back, at most."""
+        return back(self.commands, len(self.environment.host))
+
+    @property
     def go_run(self) -> GoRun | None:
         """The newest GO run for this very plan."""
         known = self.rehearsed.runs if self.rehearsed else ()
@@ -134,6 +156,7 @@ def go_runs(runs: Iterable[Run], *, undone: Iterable[str], environment: str) -> 
                     server_version=run.started.target.server_version,
                     brought=brought,
                     steps={name: each.duration_ms for name, each in run.steps.items() if each.duration_ms is not None},
+                    on_hosts=measured_in(run),
                 )
 
 
@@ -149,11 +172,13 @@ def _went(run: Run, environment: str) -> bool:
 def most_ms(facts: Facts) -> float | None:
     """How long the steps that are left take at most, in ms: by the rehearsal and the rows of now, else as in staging.
 
-    None when neither is known.
+    Commands on hosts are counted by themselves: no rehearsal gives them. None when neither is known.
     """
     evidence, run = facts.evidence, facts.go_run
     if evidence is None and run is None:
         return None
     staged = run.steps if run else {}
     predicted = facts.prediction.steps if facts.prediction else {}
-    return sum(predicted[name].most_ms if name in predicted else staged.get(name, 0.0) for name in facts.steps)
+    steps = [name for name in facts.steps if name != "hosts"]
+    known = sum(predicted[name].most_ms if name in predicted else staged.get(name, 0.0) for name in steps)
+    return known + facts.hosts_there.ms

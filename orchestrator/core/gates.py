@@ -199,15 +199,25 @@ def judge_time_left(facts: Facts) -> Judged:
     if most is None:
         text = f"the window ends {facts.told(ends)}, and nothing was measured that tells how long this takes"
         return Judged(status="unknown", observed=text, remedy=rehearse(facts))
-    back = facts.prediction.way_back.most_ms if facts.prediction else 0.0
+    back = (facts.prediction.way_back.most_ms if facts.prediction else 0.0) + facts.hosts_back.ms
     left = (ends - facts.now).total_seconds()
     needed = (most + back) / 1000
     cause = f" (freeze: {facts.opening.ends_by.reason})" if facts.opening.ends_by else ""
     text = (
         f"{left:.0f} s are left until {facts.told(ends)}{cause}; up to {most / 1000:.1f} s for"
-        f" {', '.join(facts.steps)} and {back / 1000:.1f} s for the way back are needed"
+        f" {', '.join(facts.steps)} and {back / 1000:.1f} s for the way back are needed{_on_hosts(facts)}"
     )
     return is_open(text) if needed <= left else is_closed(text, "wait for the next window")
+
+
+def _on_hosts(facts: Facts) -> str:
+    """What of it are commands on hosts, and which of them are counted by their timeout."""
+    there, back = facts.hosts_there, facts.hosts_back
+    if not there.ms and not back.ms:
+        return ""
+    guessed = f", by the timeout of {', '.join(there.guessed)}" if there.guessed else ""
+    undone = f", {back.ms / 1000:.1f} s for their way back (by timeout)" if back.ms else ""
+    return f"; of that {there.ms / 1000:.1f} s for commands on hosts{guessed}{undone}"
 
 
 def judge_drift(facts: Facts) -> Judged:

@@ -32,6 +32,13 @@ from tests.conftest import ClusterUrl
 
 LAPSED = "update orchestrator.watch set expires_at = clock_timestamp()"
 
+SET_BACK = """
+set session_replication_role = replica;
+delete from orchestrator.watch_event e using orchestrator.watch w where w.id = e.run and not w.closed and e.seq > 5;
+update orchestrator.watch w set token = 1, expires_at = clock_timestamp(), head_seq = 5, head_hash = e.hash
+from orchestrator.watch_event e where e.run = w.id and e.seq = 5 and not w.closed
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
@@ -152,6 +159,8 @@ def test_the_first_comes_back_and_is_told(place: Place, monkeypatch: pytest.Monk
     assert place.laptop.entries(again) == place.kept(again)
     lost = [each.kind for each in RunFolder(root=place.laptop.request.runs, run=again.document["run"]).lost()]
     assert lost == ([] if asleep else ["sample_taken"])
+    found = verifying.verify(place.laptop.request, run=again.document["run"]).document
+    assert (found["state"], "1 events stay here" in found["problem"]) == ("whole", not asleep)
 
 
 @contextmanager
@@ -170,12 +179,13 @@ def closed_to_all(url: str, at: Days, *, from_: int, to: int) -> Iterator[None]:
 def test_samples_of_the_time_when_the_database_was_away_are_brought(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They are on disk first, and in the database in their order once it answers."""
+    """They are on disk first, and in the database in order once it answers; also when it was set back."""
     days = Days()
     with closed_to_all(place.url, days, from_=2, to=4):
-        answer = place.laptop.watch(days, "5h")
+        days.happens = {**days.happens, 5: lambda: execute(place.url, SET_BACK)}
+        answer = place.laptop.watch(days, "6h")
     told = capsys.readouterr().out
-    assert answer.document["samples"] == 6
+    assert answer.document["samples"] == 7
     assert told.count("kept on this machine only: staging: cannot connect") == 1
     assert len(re.findall("kept in the database, too, from now on: [0-9]+ events were brought", told)) == 1
     assert place.kept(answer) == place.laptop.entries(answer)
@@ -268,3 +278,10 @@ def test_an_older_ledger_is_upgraded(place: Place) -> None:
     answer = place.laptop.watch(Days())
     assert place.kept(answer) == place.laptop.entries(answer)
     assert value(place.url, "select max(version) from orchestrator.ledger") == ledger.VERSION
+    execute(place.url, older, "update orchestrator.run set closed = false")
+    held = place.laptop.watch(later(Days()))
+    assert held.document["samples"] == 2
+    assert value(place.url, "select to_regclass('orchestrator.watch')") is None
+    execute(place.url, "update orchestrator.run set closed = true")
+    place.laptop.watch(later(later(Days())))
+    assert place.kept(held) == place.laptop.entries(held)

@@ -11,13 +11,18 @@ from orchestrator.core.catalog import TableName
 from orchestrator.core.evidence import Evidence, WayBack
 from orchestrator.core.gate_facts import Facts, GoRun, Kinship, Rehearsed, most_ms
 from orchestrator.core.gate_list import GATES, Overrides, overrides
+from orchestrator.core.host_time import measured_in
+from orchestrator.core.host_work import Place
 from orchestrator.core.identity import Identity
-from orchestrator.core.inventory import Database, Environment, EnvironmentHead
+from orchestrator.core.inventory import Database, Environment, EnvironmentHead, Host
 from orchestrator.core.marker import Marker
 from orchestrator.core.outcome import Refused
 from orchestrator.core.plan import Plan, Proof, Statement
-from orchestrator.core.timeline import standard_runbook
+from orchestrator.core.resumption import command_lines
+from orchestrator.core.run import Run
+from orchestrator.core.timeline import on_hosts, standard_runbook
 from orchestrator.core.windows import Opening
+from tests.journals import began
 
 NOW = datetime(2026, 12, 15, 16, 0, tzinfo=UTC)
 HERE = Marker(environment="prod", system_identifier="7", database="app", oid=5)
@@ -150,6 +155,34 @@ def test_time_left_counts_the_way_back(seconds: float, expected: str) -> None:
     """At most 2.25 s of work and 3 s for the way back."""
     opening = Opening(inside=True, ends=NOW + timedelta(seconds=seconds))
     assert status("time_left", facts(opening=opening))[0] == expected
+
+
+def test_time_left_counts_commands_on_hosts() -> None:
+    """As they were measured in staging, else by their timeout; batch by batch, with the time to be well, and back."""
+    items = (
+        on_hosts("echo", title="Quick", batch=2, health=False, timeout_s=60),
+        on_hosts("echo", title="Slow", timeout_s=10, settle_s=5, undo="echo"),
+    )
+    hosts = tuple(Host(name=f"api-{number}", ssh=f"api-{number}") for number in range(3))
+    run = Run("r2")
+    run.started = replace(began("deploy"), definition=command_lines(items))
+    run.hosts.places = {("quick", host.name): Place(state="done", duration_ms=1000.0) for host in hosts}
+    measured = measured_in(run)
+    assert list(measured.values()) == [1000.0]
+    staged = GoRun(run="r2", finished=NOW, digest="d" * 64, server_version=160003, on_hosts=measured)
+    rolling = facts(
+        Rehearsed(environment="staging", evidence=(EVIDENCE,), runs=(staged,), kinship="different"),
+        runbook=replace(standard_runbook("shop"), on_any_road=items),
+        environment=replace(facts().environment, host=hosts),
+        steps=("apply", "hosts", "validate"),
+    )
+    assert most_ms(rolling) == 2250.0 + 3000.0 + 45000.0
+    for seconds, expected in ((98.2, "fail"), (98.3, "pass")):
+        ends = Opening(inside=True, ends=NOW + timedelta(seconds=seconds))
+        told = status("time_left", replace(rolling, opening=ends))
+        assert told[0] == expected
+        assert "; of that 48.0 s for commands on hosts, by the timeout of Slow, 45.0 s for their way back" in told[1]
+    assert most_ms(replace(rolling, steps=("validate",))) == 750.0
 
 
 @pytest.mark.parametrize("name", ["rehearsal", "staging_run", "same_tables", "time_left"])

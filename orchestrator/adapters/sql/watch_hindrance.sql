@@ -8,7 +8,7 @@ select set_config('synchronous_commit', 'local', true), set_config('lock_timeout
         when to_regnamespace('orchestrator') is null then 'schema orchestrator is gone'
         when not has_schema_privilege('orchestrator', 'usage') then 'this role may not use schema orchestrator'
         when to_regclass('orchestrator.watch') is null
-            then 'the ledger is of an older version: a deployment or a watch by its owner upgrades it'
+            then 'the ledger is of an older version: the next deployment upgrades it'
         when not (has_table_privilege('orchestrator.ledger', 'select')
             and has_table_privilege('orchestrator.watch', 'select')
             and has_table_privilege('orchestrator.watch', 'insert')
