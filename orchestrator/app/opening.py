@@ -33,7 +33,7 @@ def open_site(request: Request, stack: ExitStack, *, read_only: bool, folder: Ru
     run = new_run_id()
     server = Server(
         environment=environment.name,
-        url=_database_url(request, environment, stack),
+        url=_database_url(request, environment, stack, read_only=read_only),
         source=str(environment.database.url),
         run=run,
         role=environment.database.role,
@@ -61,12 +61,13 @@ def _known_only(only: tuple[str, ...], contract: Contract) -> None:
         raise Refused(message)
 
 
-def _database_url(request: Request, environment: Environment, stack: ExitStack) -> Secret:
+def _database_url(request: Request, environment: Environment, stack: ExitStack, *, read_only: bool) -> Secret:
     url = environment.database.url
     if isinstance(url, Source) and url.embedded is not None:
         cluster = embedded_cluster(request.inventory, url.embedded)
-        if request.dry_run and not cluster.made:
-            message = f"{environment.name}: its embedded server does not exist yet; a dry run makes nothing, seed does"
+        if (request.dry_run or read_only) and not cluster.made:
+            what = "a dry run" if request.dry_run else "a task that only reads"
+            message = f"{environment.name}: its embedded server does not exist yet; {what} makes nothing, seed does"
             raise Refused(message)
         stack.enter_context(cluster)
         return Secret(_with_database(cluster))
