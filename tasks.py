@@ -341,6 +341,25 @@ def adopt(request, *, reason=None, yes=False):
     return adopting.adopt(request, reason=reason, yes=yes, confirm=_typed)
 
 
+@command(
+    uninstall="copy every journal to runs/, then drop schema orchestrator",
+    yes="do not ask for the environment's name, and accept what is lost",
+    keep_copy="--uninstall: also keep the whole schema in this folder, as a script for psql",
+)
+def ledger(request, *, uninstall=False, yes=False, keep_copy=None):
+    """Show what stands in schema orchestrator, or leave the environment without a trace."""
+    from orchestrator.app import leaving
+    from orchestrator.core.outcome import Refused
+
+    if uninstall:
+        kept = None if keep_copy is None else Path(keep_copy)
+        return leaving.uninstall(request, yes=yes, keep_copy=kept, confirm=_typed)
+    if yes or keep_copy is not None:
+        message = "--yes and --keep-copy go with --uninstall only"
+        raise Refused(message)
+    return leaving.show(request)
+
+
 @command()
 def hosts(request):
     """Look at every host of the inventory, and exit 1 when one is not well; needs no database."""
@@ -439,6 +458,8 @@ def plan(request, *, format=None, only=None):
     """Show contract against catalog, and the statements that would be executed."""
     from orchestrator.app import reading
 
+    # A plan lives until it is printed, and then the program ends: a collector would only look at it again and again.
+    gc.disable()
     return reading.plan(request, form=format)
 
 
@@ -577,16 +598,18 @@ def check(c):
 @task(
     auto_shortflags=False,
     help={
-        "sections": "of deploy, rollback, random, twice, server, network, starters; by default all",
-        "points": "all, or about how many of the points of a deployment and of a rollback",
+        "sections": "of deploy, rollback, random, twice, server, network, starters, and with a way back each: set-null,"
+        " quarantine, delete, reassign (remediations), hosts (commands on two hosts); by default all",
+        "points": "all, or about how many of the points of each way",
         "runs": "trials per section that is not about points",
         "starts": "how often two deployments are started together",
+        "major": "version of the embedded server",
         "seed": "another number, other random moments",
     },
 )
-def chaos(c, sections=None, points="all", runs="30", starts="50", seed="1"):
-    """Kill deployments at every point where the world outside changes, resume, and compare."""
-    given = {"sections": sections, "points": points, "runs": runs, "starts": starts, "seed": seed}
+def chaos(c, sections=None, points="all", runs="30", starts="50", major="16", seed="1"):
+    """Kill deployments, remediations and rollouts wherever the world outside changes, resume, and compare."""
+    given = {"sections": sections, "points": points, "runs": runs, "starts": starts, "major": major, "seed": seed}
     options = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
     c.run(f"{sys.executable} -m tests.chaos {options}", in_stream=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.postgres import Server
 from orchestrator.adapters.programs import ProgramsMissing
 from orchestrator.core.inventory import Secret
-from tests import known_secrets, servers
+from tests import known_secrets, places, servers
 
 ROOT = Path(__file__).parents[1]
 MAJORS = (15, 16, 18)
@@ -26,6 +27,33 @@ ENDS = (15, pytest.param(16, marks=MATRIX), 18)
 """The oldest and the newest in the suite: what an end of the range has in common, its middle was never seen to lack."""
 
 ClusterUrl = Callable[[int], str]
+
+PLACE = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One folder for what a session writes, known to its workers."""
+    worker: dict[str, str] = getattr(config, "workerinput", {})
+    if not worker:
+        folder, lock = places.begin()
+        config.stash[PLACE] = folder
+        config.add_cleanup(lock.close)
+    places.use(worker.get("workerid", "main"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """The folder goes with a session that passed; what failed can still be looked at."""
+    if exitstatus == pytest.ExitCode.OK and PLACE in session.config.stash:
+        shutil.rmtree(session.config.stash[PLACE], ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_server_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After the last test of a process: no server of a test runs, and root's folders for them are gone."""
+    yield
+    left = places.discard_clusters(tmp_path_factory.getbasetemp())
+    assert not left, "; ".join(left)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,8 +75,7 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterUrl
                 cluster = servers.cluster(major, tmp_path_factory.mktemp(f"pg{major}") / "cluster")
             except ProgramsMissing as missing:
                 pytest.skip(f"no PostgreSQL {major} on this machine (.ci/run installs it): {missing}")
-            cluster.start()
-            known_secrets.remember(cluster.url())
+            known_secrets.remember(servers.start(cluster))
             running[major] = cluster
         return running[major].url()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import secrets
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
@@ -21,7 +24,28 @@ def cluster(major: int, directory: Path) -> Cluster:
 
     Raises ProgramsMissing when that version is not installed.
     """
-    return Cluster(directory=directory, installation=server_installation(major))
+    # A hash of one round for the roles that tests make; version 15 has no such setting.
+    settings = {"scram_iterations": "1"} if major > 15 else {}
+    return Cluster(directory=directory, installation=server_installation(major), settings=settings)
+
+
+def start(cluster: Cluster) -> str:
+    """Start a cluster of a test; its URL. To connect costs half of what it costs with a hash of 4096 rounds."""
+    cluster.start()
+    url = cluster.url()
+    password = unquote(urlsplit(url).password or "")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER ROLE CURRENT_USER PASSWORD {}").format(_verifier(password)))
+    return url
+
+
+def _verifier(password: str) -> sql.Literal:
+    """What pg_authid keeps of a password (RFC 5803), here with a single round."""
+    salt = secrets.token_bytes(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 1)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    kept = (base64.b64encode(each).decode() for each in (salt, stored, hmac.digest(salted, b"Server Key", "sha256")))
+    return sql.Literal("SCRAM-SHA-256$1:{}${}:{}".format(*kept))
 
 
 def fresh_database(admin_url: str, template: str | None = None) -> str:

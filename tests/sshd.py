@@ -41,15 +41,18 @@ class RealHost(FarHost):
         (self.folder / "authorized_keys").write_bytes(trusted)
         (self.folder / "sshd_config").write_text(self._settings(), encoding="utf-8")
         with (self.folder / "sshd.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [str(SSHD), "-D", "-e", "-f", str(self.folder / "sshd_config")], stdin=subprocess.DEVNULL, stderr=log
-            )
+            words = self.started_by([str(SSHD), "-D", "-e", "-f", str(self.folder / "sshd_config")])
+            self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=log)
         deadline = time.monotonic() + 20
         while not self._listens():
             assert self._process.poll() is None, (self.folder / "sshd.log").read_text("utf-8")
             assert time.monotonic() < deadline
             time.sleep(0.02)
         return self
+
+    def started_by(self, words: list[str]) -> list[str]:
+        """The command line that becomes sshd."""
+        return words
 
     def stop(self) -> None:
         """Be gone."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import tomli
 from pydantic import TypeAdapter, ValidationError
@@ -51,10 +52,15 @@ def read_text(path: Path) -> str:
 
 def parse(path: Path, document: dict[str, Any], shape: type[Value]) -> Value:
     """The document as a value of that shape. Raises BadDocument for the first mistake."""
+    adapter = TypeAdapter(shape)
+    if _named_as_written(shape):
+        # Most documents are right, and then this says so at once; a mistake is looked for afterwards.
+        with suppress(ValidationError):
+            return adapter.validate_python(document, extra="forbid")
     for key, problem, remedy in _unknown_keys(document, shape, ""):
         raise BadDocument(file=str(path), key=key, problem=problem, remedy=remedy)
     try:
-        return TypeAdapter(shape).validate_python(_renamed(document))
+        return adapter.validate_python(_renamed(document))
     except ValidationError as error:
         raise _explained(path, error, document) from error
 
@@ -75,6 +81,8 @@ def _renamed(value: Any) -> Any:
 def _unknown_keys(value: Any, shape: Any, place: str) -> Iterator[tuple[str, str, str]]:
     """Keys that no field takes, with where they stand and the nearest known one."""
     if isinstance(value, list):
+        lists = [each for each in get_args(shape) if get_origin(each) in {list, tuple}]
+        shape = lists[0] if lists and get_origin(shape) in {UnionType, Union} else shape
         inner = next((each for each in get_args(shape) if each is not Ellipsis), Any)
         for number, each in enumerate(value, start=1):
             if isinstance(each, list | dict):
@@ -106,6 +114,14 @@ def _known_keys(shape: Any) -> Mapping[str, Any]:
     hints = get_type_hints(shape)
     written = {field: key for key, field in WRITTEN.items()}
     return {written.get(field.name, field.name): hints[field.name] for field in fields(shape)}
+
+
+def _named_as_written(shape: Any) -> bool:
+    """Whether every key of the shape, at any depth, is called in Python what it is called in the file."""
+    if is_dataclass(shape):
+        known = _known_keys(cast("Any", shape))
+        return all(key not in WRITTEN and _named_as_written(inner) for key, inner in known.items())
+    return all(_named_as_written(inner) for inner in get_args(shape))
 
 
 def _explained(path: Path, error: ValidationError, document: dict[str, Any]) -> BadDocument:

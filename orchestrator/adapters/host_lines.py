@@ -54,6 +54,21 @@ def _line_mistakes(host: Host) -> Iterator[tuple[str, str, str]]:
     for path in host.disk:
         if not path.startswith("/"):
             yield "disk", f"{path!r} is no absolute path", ""
+    yield from _log_mistakes(host)
+
+
+def _log_mistakes(host: Host) -> Iterator[tuple[str, str, str]]:
+    """A name goes to a shell there, quoted; a line break in one would be two."""
+    known = Counter(map(str, host.logs))
+    for log in host.logs:
+        if sum(each is not None for each in (log.file, log.journal, log.pm2)) != 1:
+            yield "log", "needs exactly one of file, journal, pm2", 'such as log = "/var/log/api/*.log"'
+        elif log.file is not None and (not log.file.startswith("/") or not log.file.isprintable()):
+            yield "log", f"{log.file!r} is no absolute path", "* and ? stand for the parts that change"
+        elif log.file is None and not re.fullmatch(r"[\w@.:\\-]+", log.journal or log.pm2 or ""):
+            yield "log", f"{log.journal or log.pm2!r} is no name of a service", ""
+        elif known[str(log)] > 1:
+            yield "log", f"{log} is named twice", "it would be counted twice"
 
 
 def _health_mistakes(url: str) -> Iterator[tuple[str, str, str]]:

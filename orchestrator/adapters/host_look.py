@@ -133,6 +133,14 @@ def _pm2(wanted: Service, told: Sequence[str], text: str) -> ServiceSeen | None:
     )
 
 
+def pm2_logs(name: str, text: str) -> tuple[str, ...]:
+    """The files that processes of that name print to, each once."""
+    known = _jlist(tuple(lines(text, "service"))) or []
+    own = [each.get("pm2_env") for each in known if isinstance(each, dict) and each.get("name") == name]
+    paths = [env.get(key) for env in own if isinstance(env, dict) for key in ("pm_out_log_path", "pm_err_log_path")]
+    return tuple(dict.fromkeys(each for each in paths if isinstance(each, str) and each not in {"", "/dev/null"}))
+
+
 def _jlist(told: Sequence[str]) -> list[Any] | None:
     """The list that pm2 printed; before it there may be a line about its daemon."""
     for line in told:

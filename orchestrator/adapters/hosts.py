@@ -56,13 +56,15 @@ def server_clock(server: Server) -> Callable[[], datetime]:
 class HostEyes:
     """Looks at hosts, reading only. `clock` is the one that theirs are held against.
 
-    A service that has just restarted is looked at twice, unless `second_look_s` is None.
+    A service that has just restarted is looked at twice, unless `second_look_s` is None. `beside` gets each connection
+    after the look, and raises nothing.
     """
 
     limits: HostLimits
     clock: Callable[[], datetime] = our_clock
     interruption: Interruption = field(default_factory=Interruption)
     second_look_s: float | None = SECOND_LOOK_S
+    beside: Callable[[Host, Any], None] | None = None
 
     def look(self, hosts: Sequence[Host]) -> Mapping[str, HostFacts]:
         """One look at each, in the order given; what goes wrong is in the facts, never an error."""
@@ -73,7 +75,10 @@ class HostEyes:
         seen = health.ask(host.health, within_s=self.limits.answer_s) if host.health else None
         try:
             with connected(host, within_s=self.limits.answer_s) as connection:
-                return self._asked(host, connection, seen)
+                facts = self._asked(host, connection, seen)
+                if self.beside is not None:
+                    self.beside(host, connection)
+                return facts
         except HostTrouble as trouble:
             return _troubled(host, trouble, seen)
         except Exception as error:  # noqa: BLE001  one host is never a traceback, whatever a library makes of it

@@ -28,6 +28,7 @@ from orchestrator.core.catalog import (
     TableKind,
     TableName,
     Trigger,
+    table_name,
 )
 
 Row = Any
@@ -107,7 +108,7 @@ def _rows(connection: Connection, name: str) -> Iterator[Row]:
 
 def _assemble(version: int, rows: Callable[[str], Iterable[Row]]) -> Catalog:
     found = list(rows("tables"))
-    names = {row.oid: TableName(schema=row.schema, name=row.name) for row in found}
+    names = {row.oid: table_name(row.schema, row.name) for row in found}
     columns = _columns(rows("columns"))
     indexes = _by_table(rows("indexes"), lambda row: _index(row, columns[row.relation]))
     # Keys of temporary tables are among them, the tables are not.

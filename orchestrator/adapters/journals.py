@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from orchestrator.adapters import events, ledger_answers
+from orchestrator.adapters import events, ledger_answers, ledger_watch
 from orchestrator.adapters.ledger import version_of
 from orchestrator.adapters.postgres import Connection, plainly, statement
 from orchestrator.adapters.runs import JOURNAL, all_runs
@@ -74,6 +74,8 @@ def in_ledger(connection: Connection, *, runbook: str, environments: Iterable[st
     values = {"runbook": runbook, "environments": list(environments), "kinds": list(KINDS)}
     with plainly("reading the journal in schema orchestrator", reading=True):
         rows = [Entry(**row) for row in connection.execute(statement("journals"), values)]
+        if ledger_watch.readable(connection):
+            rows += [Entry(**row) for row in connection.execute(statement("watch_journals"), values)]
     return Journals(
         entries={run: tuple(found) for run, found in groupby(rows, key=lambda each: each.run)},
         answers=tuple(

@@ -13,7 +13,7 @@ from orchestrator.adapters.postgres import Connection, is_lost, plain_line, plai
 from orchestrator.core.entry import Entry, Head
 from orchestrator.core.outcome import ConnectionLost, Refused
 
-VERSIONS = ("ledger_1", "ledger_2", "ledger_3", "ledger_4", "ledger_5")
+VERSIONS = ("ledger_1", "ledger_2", "ledger_3", "ledger_4", "ledger_5", "ledger_6")
 """The SQL file that leads to each version from the one before."""
 
 VERSION = len(VERSIONS)

@@ -262,10 +262,16 @@ def plain_line(error: Exception) -> str:
     return redacted(_last_line(error))
 
 
+def _dependents(error: psycopg.Error) -> str:
+    """Who depends on what was to be dropped: names only. Other details hold rows."""
+    known = isinstance(error, psycopg.errors.DependentObjectsStillExist) and error.diag.message_detail
+    return f": {'; '.join(error.diag.message_detail.splitlines())}" if known and error.diag.message_detail else ""
+
+
 def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
-        return " ".join(error.diag.message_primary.split())
+        return " ".join(f"{error.diag.message_primary}{_dependents(error)}".split())
     text = next((line for line in reversed(lines) if "failed:" in line or "FATAL" in line), lines[0] if lines else "")
     text = re.sub(r"^.*(?:failed: |FATAL:\s+)", "", text)
     return text.removeprefix("ERROR:").strip() or type(error).__name__

@@ -30,9 +30,11 @@ LOCK = (
 CHANGE = (
     "WITH {heir}former AS MATERIALIZED (SELECT {old} FROM {keys} AS key, {table} AS child"
     " WHERE {match} AND {orphan} AND {free}),"
-    " done AS (UPDATE {table} AS child SET {sets} FROM {sources} WHERE {again} RETURNING {returned}),"
-    " kept AS (INSERT INTO {kept} ({columns}) SELECT {returned_names}, {marks} FROM done)"
-    " SELECT set_config('orchestrator.rows', count(*)::text, true) FROM done"
+    " done AS (UPDATE {table} AS child SET {sets} FROM {sources} WHERE {again}"
+    " RETURNING {returned}, {changed} AS {took}),"
+    # A trigger may have kept what was there: such a row was not changed, whatever the server says of the update.
+    " kept AS (INSERT INTO {kept} ({columns}) SELECT {returned_names}, {marks} FROM done WHERE done.{took})"
+    " SELECT set_config('orchestrator.rows', count(*)::text, true) FROM done WHERE done.{took}"
 )
 TAKE_AWAY = (
     "WITH done AS (DELETE FROM {table} AS child USING {keys} AS key WHERE {match} AND {orphan} AND {free}"
@@ -131,6 +133,8 @@ class RemediationSql:
             returned=COMMA.join(column("former", each) for each in remedy.columns),
             returned_names=COMMA.join(column("done", each) for each in remedy.columns),
             marks=sql.SQL("{}, now()").format(sql.Literal(run)),
+            took=name(marks.number),
+            changed=self._changed(),
             **self._changes(),
             **self._shared,
         )
@@ -170,6 +174,14 @@ class RemediationSql:
             for each in self.remedy.referrers
         ]
         return AND.join(referrers) if referrers else sql.SQL("true")
+
+    def _changed(self) -> sql.Composable:
+        """Whether a written column has another value than before."""
+        differ = [
+            sql.SQL("{} IS DISTINCT FROM {}").format(column("child", each), column("former", each))
+            for each in self.remedy.sets
+        ]
+        return sql.SQL("({})").format(sql.SQL(" OR ").join(differ))
 
     def _changes(self) -> dict[str, sql.Composable]:
         remedy = self.remedy

@@ -20,7 +20,7 @@ from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
 from orchestrator.adapters.history import history_of
 from orchestrator.core.additions import NO_ADDITIONS, Additions
 from orchestrator.core.as_is import Script
-from orchestrator.core.catalog import Action, Deferrable, TableName
+from orchestrator.core.catalog import Action, Deferrable, TableName, table_name
 from orchestrator.core.checklist import item_key
 from orchestrator.core.checks import Severity
 from orchestrator.core.contract import NAME_LIMIT, SUGGESTED, Contract, Priority, Relation, default_name
@@ -62,9 +62,9 @@ class ForeignKeyLine:
 
     def relation(self) -> Relation:
         """The line with its defaults filled in."""
-        target = TableName(schema=self.references.schema or self.schema, name=self.references.table)
+        target = table_name(self.references.schema or self.schema, self.references.table)
         return Relation(
-            table=TableName(schema=self.schema, name=self.table),
+            table=table_name(self.schema, self.table),
             columns=self.columns,
             referenced=target,
             referenced_columns=self.references.columns,

@@ -1,6 +1,6 @@
-"""Where a watch is kept: a run of its own below `runs/`, on the machine that watches.
+"""Where a watch is kept first: a run of its own below `runs/`, on the machine that watches.
 
-A watch changes nothing in the target, and a sample that says "the database does not answer" could not be written there.
+A sample that says "the database does not answer" could not be written there; `ledger_watch` has them once it does.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ SILENT: Final = frozenset({"log", "fatal", "panic"})
 
 NO_COLLECTOR: Final = (
     "the server writes no log file of its own (logging_collector is off): violations are only to be seen in the"
-    " application's logs"
+    " application's logs (needs: log of a [[host]] in the inventory)"
 )
 
 

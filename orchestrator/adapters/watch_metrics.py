@@ -8,7 +8,14 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from orchestrator.core.outcome import Refused
 from orchestrator.core.run import Run
-from orchestrator.core.watch_rules import RANK, error_rate, overhead, violations_per_hour
+from orchestrator.core.watch_rules import (
+    RANK,
+    error_rate,
+    health_failures,
+    log_error_rate,
+    overhead,
+    violations_per_hour,
+)
 
 
 def write_metrics(path: Path, run: Run) -> None:
@@ -51,4 +58,10 @@ def _registry(run: Run) -> CollectorRegistry:
         gauge("orphans", "Rows that refer to nothing, by relation that stands NOT VALID.", count, relation=relation)
     for host, healthy in last.healthy.items():
         gauge("host_healthy", "Whether service and health of a host are well.", float(healthy), host=host)
+        failures = health_failures(readings, host)
+        gauge("host_health_failures_percent", "Failed health checks of the last hour.", failures, host=host)
+    for (host, log), read in watched.logs.items():
+        rate = log_error_rate(readings, read.subject)
+        gauge("host_log_errors_percent", "Errors among what comes into a host's log.", rate, host=host, log=log)
+        gauge("host_log_readable", "Whether a host's log could be read.", float(not read.unknown), host=host, log=log)
     return registry

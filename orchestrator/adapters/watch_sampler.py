@@ -12,6 +12,7 @@ import psycopg
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.orphans import OrphanQueries
 from orchestrator.adapters.postgres import Connection, Server, is_lost, plain_line, plainly
+from orchestrator.adapters.watch_hosts import NOTHING_READ
 from orchestrator.adapters.watch_log import Unreadable, read_log
 from orchestrator.adapters.watch_statements import statements
 from orchestrator.adapters.watch_writes import Counting, WriteProbes
@@ -20,7 +21,8 @@ from orchestrator.core.contract import Contract
 from orchestrator.core.matching import match_all
 from orchestrator.core.outcome import OrchestratorError
 from orchestrator.core.ports import HostWatcher
-from orchestrator.core.watch import LOCK_WAITS, KeysSeen, LogRead, Method, Sample, Transactions, Write
+from orchestrator.core.watch import LOCK_WAITS, KeysSeen, LogRead, Method, Sample, Transactions, Write, with_hosts
+from orchestrator.core.watch_logs import HostLogRead
 
 ORPHANS_EVERY: Final = timedelta(hours=1)
 """Counting reads whole tables: keys that stand NOT VALID let no new orphan in by themselves."""
@@ -52,7 +54,10 @@ WHAT_WRITES_NEED: Final = "pg_stat_statements is not installed, and no row could
 
 @dataclass(slots=True, kw_only=True)
 class DatabaseSampler:
-    """Takes samples of one database and its hosts. `clock` tells the server's time."""
+    """Takes samples of one database and its hosts. `clock` tells the server's time.
+
+    `beside` are the transactions that keeping a sample adds after it was taken.
+    """
 
     server: Server
     contract: Contract
@@ -61,6 +66,7 @@ class DatabaseSampler:
     lock_timeout_ms: int
     clock: Callable[[Connection], datetime]
     probes: bool = True
+    beside: int = 0
     _probes: WriteProbes = field(init=False)
     _unknown: dict[str, str] = field(init=False, default_factory=dict)
 
@@ -68,14 +74,24 @@ class DatabaseSampler:
         """Nothing is known of the tables yet."""
         self._probes = WriteProbes(contract=self.contract, lock_timeout_ms=self.lock_timeout_ms)
 
-    def take(self, last: Sample | None, log: LogRead | None, *, every_s: float, gap: str = "") -> Sample:
-        """A sample now; `last` is the one before, `log` how far the log was read. Raises OrchestratorError.
+    def take(
+        self,
+        last: Sample | None,
+        log: LogRead | None,
+        *,
+        every_s: float,
+        gap: str = "",
+        logs: Mapping[tuple[str, str], HostLogRead] = NOTHING_READ,
+    ) -> Sample:
+        """A sample now; `last` is the one before, `log` how far the server's log was read, `logs` those of the hosts.
+
+        Raises OrchestratorError.
 
         What is read stays as it was when nobody keeps this sample: the next one tells the same.
         """
         self._unknown = {}
         with self.server.session("monitor") as session, plainly("taking a sample"):
-            counting = Counting(session, committed=SETTLED)
+            counting = Counting(session, committed=SETTLED + self.beside)
             connection = counting.asking
             at = self.clock(connection)
             transactions = self._answer("transactions", lambda: self._transactions(connection))
@@ -88,6 +104,7 @@ class DatabaseSampler:
         if transactions:
             own = {"own_committed": counting.committed, "own_rolled_back": counting.rolled_back}
             transactions = replace(transactions, **own)
+        hosts = self.hosts.look(logs)
         return Sample(
             at=at,
             host=self.host,
@@ -102,8 +119,8 @@ class DatabaseSampler:
             replicas=replicas.get("replicas", 0),
             lag_s=replicas.get("lag_s"),
             keys=keys,
-            hosts=self.hosts.look(),
-            unknown=self._unknown,
+            hosts=hosts,
+            unknown=with_hosts(self._unknown, hosts),
             gap=gap,
         )
 

@@ -10,6 +10,7 @@ from orchestrator.adapters import events, ledger
 from orchestrator.adapters.identity import identify
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.lease import Keeper
+from orchestrator.adapters.ledger_copy import taken_away
 from orchestrator.adapters.ledger_journal import LedgerJournal
 from orchestrator.adapters.marker import marker_of, read_marker, write_marker
 from orchestrator.adapters.outbox import waits_again
@@ -58,7 +59,7 @@ class AtWork:
 
         A way back is not kept waiting: its run is named, or this environment's.
         """
-        back = journal.run.started is not None and journal.run.started.task == "rollback"
+        back = journal.run.started is not None and journal.run.started.rolls_back is not None
         environment = self.site.environment
         marker, here = read_marker(self.connection), marker_of(self.connection, environment.name)
         if marker is None:
@@ -130,6 +131,8 @@ class AtWork:
         if not here or run.started.environment != self.site.environment.name:
             return
         head = ledger.head(self.connection, folder.run)
+        if head is None and taken_away(self.connection, folder):
+            return
         kept = head.seq if head else 0
         if kept < len(copy):
             lost = tuple(each.hash for each in copy[kept:])

@@ -29,7 +29,7 @@ def sampler_of(site: Site, clock: Clock, *, hosts: tuple[Host, ...], probes: boo
     return DatabaseSampler(
         server=site.server,
         contract=site.contract,
-        hosts=WatchedHosts(hosts=hosts, looker=eyes),
+        hosts=WatchedHosts(hosts=hosts, eyes=eyes),
         host=host_name(),
         lock_timeout_ms=site.environment.policy.lock_timeout_ms,
         clock=lambda _: clock(),
@@ -40,11 +40,13 @@ def sampler_of(site: Site, clock: Clock, *, hosts: tuple[Host, ...], probes: boo
 def record_baseline(site: Site, journal: RunJournal) -> None:
     """What writes and errors are like now, in production; what hinders it is on record and hinders nothing.
 
-    Rows are written only where `policy.behavioural_checks` allows it: nobody has asked for them.
+    Rows are written only where `policy.behavioural_checks` allows it: nobody has asked for them. Of hosts only those
+    are asked whose logs are watched.
     """
     if not site.environment.is_production:
         return
-    sampler = sampler_of(site, our_clock, hosts=(), probes=site.environment.behavioural_checks)
+    logged = tuple(each for each in site.environment.host if each.logs)
+    sampler = sampler_of(site, our_clock, hosts=logged, probes=site.environment.behavioural_checks)
     try:
         taken = BaselineTaken(sample=sampler.take(None, None, every_s=0.0))
     except OrchestratorError as error:

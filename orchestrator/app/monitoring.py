@@ -11,10 +11,9 @@ from typing import Final
 
 from jinja2 import TemplateError
 
-from orchestrator.adapters import events, ledger
+from orchestrator.adapters import ledger
 from orchestrator.adapters.journal import RunJournal
-from orchestrator.adapters.runs import RunFolder
-from orchestrator.adapters.watch_folder import open_watch, watching_alone
+from orchestrator.adapters.watch_folder import watching_alone
 from orchestrator.adapters.watch_metrics import write_metrics
 from orchestrator.adapters.watch_sampler import DatabaseSampler
 from orchestrator.app.answer import Answer
@@ -26,6 +25,8 @@ from orchestrator.app.request import Request
 from orchestrator.app.site import Site
 from orchestrator.app.telling import telling
 from orchestrator.app.walking_back import rollback
+from orchestrator.app.watch_keeping import WatchKeeping
+from orchestrator.app.watch_opening import going_on, keeping_of
 from orchestrator.app.watch_times import Times
 from orchestrator.app.work import find_work, work_of
 from orchestrator.core.answers import run_document
@@ -34,7 +35,7 @@ from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, OrchestratorError, Refused
 from orchestrator.core.run import Run
 from orchestrator.core.summary import summarize
-from orchestrator.core.watch import AWAY, Sample
+from orchestrator.core.watch import AWAY, Sample, with_hosts
 from orchestrator.core.watch_rules import RANK, Judgement, judge
 from orchestrator.core.watched import ENOUGH_S
 
@@ -59,37 +60,36 @@ def monitor(
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=False)
         stack.enter_context(site.interruption.installed())
-        known = open_watch(request.runs, site.environment.name, run)
+        known = going_on(site, stack, run, every_s=wanted.every_s)
         if known is None:
             of = _deployment(site, run)
             stack.enter_context(watching_alone(site.run_folder))
+            keeping = keeping_of(site, stack, of.id, every_s=wanted.every_s)
             journal = site.file_journal()
         else:
-            folder, name = known
-            stack.enter_context(watching_alone(folder))
-            site = site.taking_up(_folded(folder))
+            site, keeping = known
             journal = site.file_journal()
             journal.file.take_up()
             of = None
-            site.screen.line(f"run {name} is watched by {folder.run}: it goes on")
+            site.screen.line(f"run {keeping.of} is watched by {site.run}: it goes on")
         attach = stack.enter_context(telling(site))
         attach(journal)
         if of is not None:
             _begin(site, journal, of, wanted)
+            keeping.bring_beginning(journal)
+        sampler = sampler_of(site, clock, hosts=site.environment.host, probes=True)
+        sampler.beside = keeping.adds(once=wanted.for_s is None)
         watch = Watch(
             site=site,
             journal=journal,
-            sampler=sampler_of(site, clock, hosts=site.environment.host, probes=True),
+            sampler=sampler,
+            keeping=keeping,
             wanted=wanted,
             prometheus=prometheus,
             clock=clock,
             wait=wait or site.interruption.wait,
         )
         return watch.go_on()
-
-
-def _folded(folder: RunFolder) -> Run:
-    return events.fold_entries(folder.run, folder.entries())
 
 
 def _deployment(site: Site, run: str | None) -> Run:
@@ -125,6 +125,7 @@ class Watch:
     site: Site
     journal: RunJournal
     sampler: DatabaseSampler
+    keeping: WatchKeeping
     wanted: Times
     prometheus: Path | None
     clock: Clock
@@ -133,7 +134,9 @@ class Watch:
     def go_on(self) -> Answer:
         """Take samples until the time is over, the deployment is gone, or somebody asks to stop."""
         while True:
+            self.keeping.still_ours(self.journal.file.entries)
             self._look()
+            self.keeping.bring(self.journal.file.entries, last=self.wanted.for_s is None)
             ended = self._over()
             if ended is not None:
                 return self._end(ended)
@@ -155,7 +158,8 @@ class Watch:
         """One sample, and what the thresholds make of it."""
         watched = self.run.watched
         try:
-            sample = self.sampler.take(watched.last, watched.log, every_s=self.wanted.every_s)
+            every_s = self.wanted.every_s
+            sample = self.sampler.take(watched.last, watched.log, every_s=every_s, logs=watched.logs)
         except OrchestratorError as error:
             if self.site.interruption.reason:
                 return
@@ -168,14 +172,14 @@ class Watch:
 
     def _away(self, why: str) -> Sample:
         """A sample of a database that does not answer; its hosts may."""
-        hosts = self.sampler.hosts.look()
+        hosts = self.sampler.hosts.look(self.run.watched.logs)
         return Sample(
             at=self.clock(),
             host=self.sampler.host,
             every_s=self.wanted.every_s,
             method="none",
             hosts=hosts,
-            unknown={AWAY: why},
+            unknown=with_hosts({AWAY: why}, hosts),
         )
 
     def _say(self, sample: Sample, found: Judgement) -> None:
@@ -268,6 +272,7 @@ class Watch:
             )
         )
         self.journal.close("done", "")
+        self.keeping.bring(self.journal.file.entries, last=True)
         self._report()
         told = f"the watch of run {self._of} is over: {reason}; at its worst: {watched.worst}"
         self.site.screen.line(told, status=watched.word)

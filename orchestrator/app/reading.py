@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
-from orchestrator.adapters import events, lease, ledger
+from orchestrator.adapters import events, lease, ledger, ledger_watch
 from orchestrator.adapters.host_words import planned_on_hosts
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.ledger_answers import approver_exists, role_exists
+from orchestrator.adapters.ledger_copy import taken_away
 from orchestrator.adapters.loading import Loaded, apply_migrations, fill
 from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.render import plan_script, report
@@ -22,6 +23,7 @@ from orchestrator.app.finishing import REPORTS
 from orchestrator.app.opening import open_site
 from orchestrator.app.own_templates import for_run
 from orchestrator.app.request import Request
+from orchestrator.app.watch_told import tell_watch, watch_in
 from orchestrator.core.answers import (
     findings_document,
     plan_document,
@@ -149,15 +151,19 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
             found = tuple(_summaries(request, site.environment, connection, CHANGING if latest_only else TOLD))
             boxes = checked(site, connection) if latest_only else None
             changed = _since(found, connection) if latest_only else ()
-    chosen = found[-1:] if latest_only else found
+            watch = watch_in(site, connection) if latest_only else None
+            chosen = found[-1:] if latest_only else found
+            gone = _without_ledger(request, chosen, connection)
     for each in chosen:
         counts = ", ".join(f"{count} {fate}" for fate, count in each.counts.items() if count)
         told = counts or _rows_told(each) or each.reason
         site.screen.line(f"{each.run} {each.task} by {each.initiator}: {told}", status=each.state)
         for line in each.answers_told if latest_only else ():
             site.screen.line(f"  {line}")
-        for step in each.next_steps if latest_only else ():
+        for step in each.next_steps if latest_only and not gone else ():
             site.screen.line(f"  next: {step}")
+    for line in gone:
+        site.screen.line(f"  {line}")
     for line in changed:
         site.screen.line(f"  changed since: {line}")
     if not chosen:
@@ -165,11 +171,19 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
     if boxes:
         tell(site.screen, boxes)
     more = boxes.document | {"drift": list(changed)} if boxes else {}
-    return Answer(document=runs_document(chosen) | more, exit_code=EXIT_DONE)
+    more |= {"without_ledger": list(gone)}
+    return Answer(document=runs_document(chosen) | more | tell_watch(site, watch), exit_code=EXIT_DONE)
 
 
 def _rows_told(summary: Summary) -> str:
     return summary.remediation.told if summary.remediation and not summary.dry_run else ""
+
+
+def _without_ledger(request: Request, found: tuple[Summary, ...], connection: Connection) -> tuple[str, ...]:
+    """What has to be known of runs whose ledger was taken away, for the newest of them."""
+    newest = found[-1:]
+    told = (taken_away(connection, RunFolder(root=request.runs, run=each.run)) for each in newest)
+    return tuple(f"{each}: told from the copy here; it cannot be walked back or gone on with" for each in told if each)
 
 
 def _since(found: tuple[Summary, ...], connection: Connection) -> tuple[str, ...]:
@@ -252,7 +266,7 @@ def _run_of(request: Request, folder: RunFolder) -> Run:
         with ExitStack() as stack:
             site = open_site(request, stack, read_only=True)
             with site.server.session("report") as connection:
-                entries = tuple(ledger.entries(connection, folder.run))
+                entries = tuple(ledger.entries(connection, folder.run)) or ledger_watch.entries(connection, folder.run)
     run = events.fold_entries(folder.run, entries)
     if run.started is None:
         message = f"run {folder.run} is neither in {request.runs} nor in a ledger (name its environment with --env)"

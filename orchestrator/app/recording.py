@@ -54,6 +54,9 @@ def record(request: Request, *, on: str | None = None) -> Answer:
             # Also in a quiet hour: what could not be delivered before is tried again.
             run = _told(site, history, recorded, attach) if recorded.differs or event.alerts else None
         hopeless = [each for each in match_all(site.contract, catalog) if each.status == "impossible"]
+        for lost in hopeless:
+            # A view keeps up with a renamed column, the contract does not: the exit code needs its reason.
+            site.screen.line(f"{lost.relation.id} is not as the contract says: {lost.reason}", status="FAIL")
     document = audit_document(
         recorded.counts, hopeless, show_samples=policy != "nowhere", where={"on": site.environment.name}
     )

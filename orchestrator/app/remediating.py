@@ -218,8 +218,9 @@ def _planned_back(site: Site, found: Run, catalog: Catalog) -> RemediationPlanne
     _no_standing_key(remedy, catalog)
     rows = RemediationRows(server=site.server, remedy=remedy, catalog=catalog, run=site.run)
     kept = rows.kept()
-    if kept is None or not kept[1]:
-        told = f"; {kept[0]} rows that could not be stay in {remedy.kept}" if kept and kept[0] else ""
+    # An empty copy is dropped: the run was killed before its first batch, and nothing else would ever do it.
+    if kept is None or (kept[0] and not kept[1]):
+        told = f"; {kept[0]} rows that could not be stay in {remedy.kept}" if kept else ""
         message = f"run {found.id} has nothing left to put back{told}"
         raise Refused(message)
     return RemediationPlanned(remedy=remedy, orphans=kept[1], statements=shown(rows.putting_back(())), of=found.id)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from orchestrator.adapters import ledger
+from orchestrator.adapters import ledger, ledger_watch
+from orchestrator.adapters.ledger_copy import taken_away
 from orchestrator.adapters.postgres import plainly
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.app.answer import Answer
@@ -13,7 +14,8 @@ from orchestrator.app.opening import open_site
 from orchestrator.app.reading import latest
 from orchestrator.app.request import Request
 from orchestrator.app.site import Site
-from orchestrator.core.chain import Examined, examine
+from orchestrator.core.chain import Examined, chain_flaw, common, examine
+from orchestrator.core.entry import Entry, Head
 from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 
@@ -34,11 +36,27 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
     with site.server.session("verify") as connection, plainly("reading the journal", reading=True):
         kept = tuple(ledger.entries(connection, folder.run))
         head = ledger.head(connection, folder.run)
+        watch = None if head else ledger_watch.head(connection, folder.run)
+        if watch is not None:
+            kept, head = ledger_watch.entries(connection, folder.run), watch
+        gone = taken_away(connection, folder) if not kept and head is None else None
     try:
         copy = tuple(folder.entries()) or None
         lost = tuple(folder.lost())
     except Refused as error:
         return Examined(run=folder.run, state="unknown", problem=str(error), events=len(kept))
+    if watch is not None:
+        return _watch(folder.run, kept, watch, copy, len(lost))
+    if gone and copy:
+        flaw = chain_flaw(folder.run, copy)
+        told = flaw.problem if flaw else f"{gone}: the copy is whole in itself, and nothing is left to compare it with"
+        return Examined(
+            run=folder.run,
+            state="forged" if flaw else "unknown",
+            problem=told,
+            copied=len(copy),
+            first=flaw.seq if flaw else None,
+        )
     if not kept and head is None and copy is None:
         message = f"run {folder.run} is neither in the ledger of {site.environment.name} nor in {folder.root}"
         raise Refused(message)
@@ -46,6 +64,15 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
         message = f"run {folder.run} never had a ledger (refused, or a dry run): there is nothing to compare"
         raise Refused(message)
     return examine(folder.run, ledger=kept, head=head, copy=copy, lost=lost)
+
+
+def _watch(run: str, kept: tuple[Entry, ...], head: Head, copy: tuple[Entry, ...] | None, beside: int) -> Examined:
+    """A watch is written here first: what the database does not have, or not yet, is no event that it lost."""
+    waiting = len(copy) - len(kept) if copy and common(kept, copy) == len(kept) else 0
+    found = examine(run, ledger=kept, head=head, copy=copy[: len(kept)] if copy and waiting else copy)
+    told = [f"{waiting} events are not brought yet"] if waiting else []
+    told += [f"{beside} events stay here, beside the journal: another machine went on without them"] if beside else []
+    return replace(found, problem="; ".join(told)) if found.state == "whole" and told else found
 
 
 def _show(site: Site, found: Examined) -> None:

@@ -30,9 +30,21 @@ class Work:
         hosts = any(key not in self.hosts_again for key in self.run.hosts.to_take_back(self.hosts_undone))
         return hosts or any(each.id not in self.again for each in due_back(self.run, self.undone))
 
+    @property
+    def count(self) -> int:
+        """How many statements, and commands on hosts, are still to be undone."""
+        hosts = sum(key not in self.hosts_again for key in self.run.hosts.to_take_back(self.hosts_undone))
+        return hosts + sum(each.id not in self.again for each in due_back(self.run, self.undone))
+
 
 def find_work(connection: Connection, run: str | None, environment: str) -> Work:
     """The run to walk back, by default the environment's last with anything left. Raises Refused when there is none."""
+    if ledger.version_of(connection) is None:
+        message = (
+            f"{environment} has no ledger: nothing was deployed there, or invoke ledger --uninstall took it away; keys"
+            " that stand are dropped by hand"
+        )
+        raise Refused(message)
     works = _all_works(connection)
     if run is None:
         for work in reversed(works):

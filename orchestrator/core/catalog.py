@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from typing import Literal, Protocol
 
@@ -31,6 +31,12 @@ class TableName:
     def __str__(self) -> str:
         """As people write it."""
         return f"{self.schema}.{self.name}"
+
+
+@cache
+def table_name(schema: str, name: str) -> TableName:
+    """The one value for a name: where catalog and contract have the same, a look-up compares no words."""
+    return TableName(schema=schema, name=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +99,14 @@ class Index:
         if not self.unique or len(self.columns) != len(columns):
             return False
         usable = self.valid and self.immediate and not self.partial and not self.exclusion
-        return usable and set(self.columns) == set(columns)
+        return usable and (self.columns == columns or set(self.columns) == set(columns))
 
     def supports(self, columns: tuple[str, ...]) -> bool:
         """Whether looking up rows by these columns can use the index: they lead it, in any order."""
         leading = self.columns[: len(columns)]
-        able = self.valid and not self.partial and self.method in {"btree", "hash"}
-        return able and set(leading) == set(columns) and len(leading) == len(columns)
+        if leading != columns and (len(leading) != len(columns) or set(leading) != set(columns)):
+            return False
+        return self.valid and not self.partial and self.method in {"btree", "hash"}
 
     def plain_over(self, columns: tuple[str, ...]) -> bool:
         """Whether CREATE INDEX over these columns, without further words, made it and came to its end."""
@@ -206,12 +213,12 @@ class Table:
 
     def referenced_index(self, columns: tuple[str, ...]) -> Index | None:
         """The index a key to these columns would rely on; the primary key first, as PostgreSQL prefers."""
-        usable = [index for index in self.indexes if index.can_be_referenced(columns)]
+        usable = [index for index in self.indexes if index.unique and index.can_be_referenced(columns)]
         return min(usable, key=lambda index: (not index.primary, index.name), default=None)
 
     def names_taken(self) -> frozenset[str]:
         """The constraint names that stand on this table."""
-        return frozenset((*(key.name for key in self.foreign_keys), *(other.name for other in self.constraints)))
+        return frozenset([key.name for key in self.foreign_keys] + [other.name for other in self.constraints])
 
     def lines(self) -> Iterator[str]:
         """The table, line by line, in an order of its own: what the fingerprint is made of."""
@@ -220,7 +227,8 @@ class Table:
         head += "".join(f" inherits {parent}" for parent in self.inherits)
         head += " row security" if self.row_security else ""
         head += " (forced)" if self.force_row_security else ""
-        yield f"{self.name}: {head}"
+        name = str(self.name)
+        yield f"{name}: {head}"
         parts: tuple[tuple[str, Iterable[_Line]], ...] = (
             ("column", self.columns),
             ("index", self.indexes),
@@ -230,7 +238,7 @@ class Table:
             ("trigger", self.triggers),
         )
         for word, things in parts:
-            yield from sorted(f"{self.name}: {word} {thing.line()}" for thing in things)
+            yield from sorted(f"{name}: {word} {thing.line()}" for thing in things)
 
     def fingerprint(self) -> str:
         """64 hexadecimal digits over the table's lines."""
@@ -318,8 +326,4 @@ class Catalog:
 
 def digest(lines: Iterable[str]) -> str:
     """SHA-256 over lines, as 64 hexadecimal digits."""
-    total = sha256()
-    for line in lines:
-        total.update(line.encode())
-        total.update(b"\n")
-    return total.hexdigest()
+    return sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

@@ -46,7 +46,7 @@ def examine(
 ) -> Examined:
     """Compare the ledger's chain with itself, with its head, and with the copy; None where there is no copy."""
     flaw = chain_flaw(run, ledger) or head_flaw(ledger, head)
-    told = _Teller(run=run, ledger=ledger, copy=copy, closed=_closed(ledger))
+    told = _Teller(run=run, ledger=ledger, copy=copy, closed=has_ended(ledger))
     if copy is not None:
         parting = _parting(ledger, copy)
         if parting is not None and flaw is None and both_whole(run, ledger, copy):
@@ -82,7 +82,7 @@ def common(ledger: Sequence[Entry], copy: Sequence[Entry]) -> int:
 
 def both_whole(run: str, ledger: Sequence[Entry], copy: Sequence[Entry]) -> bool:
     """Whether each is whole in itself, and neither is the end of a run: then one was set back and went on."""
-    sealed = _closed(copy)
+    sealed = has_ended(copy)
     return not sealed and chain_flaw(run, ledger) is None and chain_flaw(run, copy) is None
 
 
@@ -183,7 +183,7 @@ def head_flaw(entries: Sequence[Entry], head: Head | None) -> Flaw | None:
     if (head.seq, head.hash) != ((last.seq, last.hash) if last else (0, GENESIS)):
         end = last.seq if last else 0
         return Flaw(seq=min(end, head.seq) + 1, problem=f"the ledger notes {head.seq} events and {end} stand there")
-    if head.closed != _closed(entries):
+    if head.closed != has_ended(entries):
         word = "closed" if head.closed else "open"
         return Flaw(seq=end_of(entries), problem=f"the ledger notes the run as {word}, its events say otherwise")
     if entries and _data(entries[0]).get("environment") != head.environment:
@@ -248,7 +248,8 @@ def _hash(each: Entry) -> str:
     )
 
 
-def _closed(entries: Sequence[Entry]) -> bool:
+def has_ended(entries: Sequence[Entry]) -> bool:
+    """Whether a run's last word was said."""
     return any(_closes(each) for each in entries)
 
 

@@ -89,10 +89,24 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostLog:
+    """A log of an application on a host; exactly one is set: a file or pattern, a unit of the journal, pm2's files."""
+
+    file: str | None = None
+    journal: str | None = None
+    pm2: str | None = None
+
+    def __str__(self) -> str:
+        """What reports call it."""
+        return self.file or (f"journal {self.journal}" if self.journal else f"pm2 {self.pm2}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """A host of the environment, reached by SSH. `ssh` and `jump` are `user@host:port`; `disk` are more folders to ask.
 
-    `known_hosts` holds the only keys that are believed; by default the user's and the system's own file.
+    `known_hosts` holds the only keys that are believed; by default the user's and the system's own file. `log` is what
+    the watch reads; a text is a file or a pattern.
     """
 
     name: str
@@ -105,6 +119,13 @@ class Host:
     sudo: Source | None = None
     known_hosts: str | None = None
     disk: tuple[str, ...] = ()
+    log: str | HostLog | tuple[str | HostLog, ...] = ()
+
+    @property
+    def logs(self) -> tuple[HostLog, ...]:
+        """Its logs, however they are written."""
+        written = self.log if isinstance(self.log, tuple) else (self.log,)
+        return tuple(HostLog(file=each) if isinstance(each, str) else each for each in written)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

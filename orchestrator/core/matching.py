@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from orchestrator.core.catalog import Catalog, Column, ForeignKey, Index, Table
+from orchestrator.core.catalog import Catalog, Column, ForeignKey, Index, Table, TableName
 from orchestrator.core.contract import Contract, Relation
 
 Status = Literal["present", "missing", "different", "deferred", "impossible"]
@@ -23,6 +23,9 @@ LEFT_OUT = "not in this run (--only)"
 DELETE_COLUMNS_SINCE = 15
 """SET NULL and SET DEFAULT on some columns only came with PostgreSQL 15."""
 
+
+WRITING = frozenset({"set null", "set default"})
+"""Actions that write into the referencing columns."""
 
 Matter = Literal["missing", "kind", "unique", "type", "collation", "persistence", "generated", "version"]
 
@@ -62,10 +65,13 @@ def match(relation: Relation, catalog: Catalog) -> Match:
     """One relation with its status."""
     if relation.deferred is not None:
         return Match(relation=relation, status="deferred", reason=relation.deferred)
-    missing = tuple(_missing_parts(relation, catalog))
-    if missing:
+    table, parent = catalog.table(relation.table), catalog.table(relation.referenced)
+    missing = (
+        *_missing_parts(relation.table, table, relation.columns),
+        *_missing_parts(relation.referenced, parent, relation.referenced_columns),
+    )
+    if missing or table is None or parent is None:
         return _impossible(relation, missing)
-    table = catalog.tables[relation.table]
     standing = [_judge_standing(relation, key) for key in table.foreign_keys if relation.same_link(key)]
     if standing:
         # One that contradicts the promise counts, whatever else stands beside it.
@@ -73,10 +79,11 @@ def match(relation: Relation, catalog: Catalog) -> Match:
     if relation.name in table.names_taken():
         reason = f"the name {relation.name} is taken by another constraint of {relation.table}"
         return Match(relation=relation, status="different", reason=reason)
-    obstacles = tuple(_obstacles(relation, catalog))
+    obstacles = tuple(_obstacles(relation, table, parent, catalog))
     if obstacles:
         return _impossible(relation, obstacles)
-    return _judge_partitions(relation, catalog) or Match(relation=relation, status="missing")
+    on_part = _judge_partitions(relation, catalog) if table.kind == "partitioned" else None
+    return on_part or Match(relation=relation, status="missing")
 
 
 def differing_types(relation: Relation, catalog: Catalog) -> Iterator[str]:
@@ -134,23 +141,20 @@ def _judge_partitions(relation: Relation, catalog: Catalog) -> Match | None:
     return None
 
 
-def _missing_parts(relation: Relation, catalog: Catalog) -> Iterator[Obstacle]:
-    sides = ((relation.table, relation.columns), (relation.referenced, relation.referenced_columns))
-    for name, columns in sides:
-        table = catalog.table(name)
-        if table is None:
-            yield Obstacle(matter="missing", text=f"table {name} does not exist")
-        elif table.kind not in {"table", "partitioned"}:
-            yield Obstacle(matter="kind", text=f"{name} is a {KIND_WORDS[table.kind]}, which cannot have keys")
-        else:
-            for each in columns:
-                if table.column(each) is None:
-                    yield Obstacle(matter="missing", text=f"column {name}.{each} does not exist")
+def _missing_parts(name: TableName, table: Table | None, columns: tuple[str, ...]) -> Iterator[Obstacle]:
+    """What one side of a key lacks."""
+    if table is None:
+        yield Obstacle(matter="missing", text=f"table {name} does not exist")
+    elif table.kind not in {"table", "partitioned"}:
+        yield Obstacle(matter="kind", text=f"{name} is a {KIND_WORDS[table.kind]}, which cannot have keys")
+    else:
+        for each in columns:
+            if table.column(each) is None:
+                yield Obstacle(matter="missing", text=f"column {name}.{each} does not exist")
 
 
-def _obstacles(relation: Relation, catalog: Catalog) -> Iterator[Obstacle]:
+def _obstacles(relation: Relation, table: Table, parent: Table, catalog: Catalog) -> Iterator[Obstacle]:
     """Why the server would refuse this key."""
-    table, parent = catalog.tables[relation.table], catalog.tables[relation.referenced]
     index = parent.referenced_index(relation.referenced_columns)
     if index is None:
         text = f"{relation.target} is no unique key (immediate, valid, not partial)"
@@ -184,9 +188,11 @@ def _collations_clash(child: Column, key: Column, major: int) -> bool:
 
     18 also refuses a key with a collation against a column whose type has none.
     """
+    if child.collation == key.collation:
+        return False
     if None in {child.collation, key.collation}:
-        return child.collation != key.collation and major >= COLLATIONS_COMPARED_SINCE
-    return child.collation != key.collation and not (child.deterministic and key.deterministic)
+        return major >= COLLATIONS_COMPARED_SINCE
+    return not (child.deterministic and key.deterministic)
 
 
 def _persistence_obstacles(table: Table, parent: Table) -> Iterator[Obstacle]:
@@ -197,12 +203,12 @@ def _persistence_obstacles(table: Table, parent: Table) -> Iterator[Obstacle]:
 
 
 def _generated_obstacles(relation: Relation, table: Table) -> Iterator[Obstacle]:
-    writes = {"set null", "set default"}
-    changes = relation.on_delete in writes or relation.on_update in {*writes, "cascade"}
     for name in relation.columns:
         column = table.column(name)
-        if column and column.generated == "virtual":
+        if column is None or not column.generated:
+            continue
+        if column.generated == "virtual":
             yield Obstacle(matter="generated", text=f"{name} is a virtual generated column")
-        elif column and column.generated and changes:
+        elif relation.on_delete in WRITING or relation.on_update in {*WRITING, "cascade"}:
             text = f"{name} is generated and cannot be written by ON DELETE or ON UPDATE"
             yield Obstacle(matter="generated", text=text)

@@ -160,15 +160,15 @@ def plan_digest(relations: Iterable[PlannedRelation], statements: Iterable[State
     Timeouts, order, counts and the names of environments stay out, so that staging and production can have the same.
     """
     document = {
-        "relations": sorted([*_defining(each.relation), each.status] for each in relations),
-        "statements": sorted([each.id, each.sql, *each.undo, *each.restore] for each in statements),
+        "relations": sorted([[*_defining(each.relation), each.status] for each in relations]),
+        "statements": sorted([[each.id, each.sql, *each.undo, *each.restore] for each in statements]),
     }
     return sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _defining(relation: Relation) -> list[str]:
+def _defining(relation: Relation) -> tuple[str, ...]:
     """What makes a relation this one; priorities and the wording of a deferral may change without another digest."""
-    parts = (
+    return (
         relation.id,
         relation.name,
         relation.on_delete,
@@ -177,7 +177,6 @@ def _defining(relation: Relation) -> list[str]:
         relation.deferrable,
         ",".join(relation.on_delete_columns),
     )
-    return [str(part) for part in parts]
 
 
 def _planned(found: Match) -> PlannedRelation:
@@ -187,6 +186,25 @@ def _planned(found: Match) -> PlannedRelation:
         reason=found.reason,
         standing=found.standing.name if found.standing else None,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Key:
+    """A key that is to come or to be made valid, under the name that it stands or will stand under.
+
+    It is written once for all of its statements. `children` and `parents` are the tables of either side, partitions
+    included, `adopted` the keys on partitions that it will take for its own.
+    """
+
+    relation: Relation
+    id: str
+    stands: bool
+    children: tuple[TableName, ...]
+    parents: tuple[TableName, ...]
+    adopted: tuple[tuple[TableName, ForeignKey], ...]
+    add: str
+    drop: str
+    undo_locks: tuple[Lock, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,15 +218,15 @@ class _Maker:
     def statements(self, missing: Sequence[Match]) -> Iterator[Statement]:
         """All statements in the order in which they are safe to run."""
         ordered = sorted(missing, key=lambda each: RANK[each.relation.priority])
-        parts = [part for each in ordered for part in self._parts(each)]
-        adds = (self._add(each.relation) for each in parts if each.standing is None)
-        validations = (self._validate(each) for each in parts)
-        adoptions = (self._adopt(each.relation) for each in ordered if self._in_parts(each))
+        keys = [self._key(part) for each in ordered for part in self._parts(each)]
+        adds = (self._add(each) for each in keys if not each.stands)
+        validations = (self._validate(each) for each in keys)
+        adoptions = (self._adopt(self._key(each)) for each in ordered if self._in_parts(each))
         return chain(adds, validations, adoptions)
 
     def _in_parts(self, found: Match) -> bool:
-        partitioned = self.catalog.tables[found.relation.table].kind == "partitioned"
-        return partitioned and found.standing is None and self.catalog.major < NOT_VALID_ON_PARTITIONED_SINCE
+        early = self.catalog.major < NOT_VALID_ON_PARTITIONED_SINCE
+        return early and found.standing is None and self.catalog.tables[found.relation.table].kind == "partitioned"
 
     def _parts(self, found: Match) -> Iterator[Match]:
         """The relation itself, or one for each partition that does not have the key yet."""
@@ -220,36 +238,92 @@ class _Maker:
             if part.status == "missing":
                 yield part
 
-    def _add(self, relation: Relation) -> Statement:
+    def _key(self, found: Match) -> _Key:
+        relation, standing = found.relation, found.standing
+        if standing and standing.name != relation.name:
+            relation = replace(relation, name=standing.name)
+        children = self.catalog.family(relation.table)
+        parents = tuple(name for name in self.catalog.family(relation.referenced) if name not in children)
+        return _Key(
+            relation=relation,
+            id=relation.id,
+            stands=standing is not None,
+            children=children,
+            parents=parents,
+            adopted=tuple(self._adopted(relation, children[1:])),
+            add=self.writer.add(relation, not_valid=True),
+            drop=self.writer.drop(relation.table, relation.name),
+            undo_locks=_locks(children, "ACCESS EXCLUSIVE", parents, "ACCESS EXCLUSIVE"),
+        )
+
+    def _add(self, key: _Key) -> Statement:
         return self._statement(
+            key,
             kind="add",
-            relation=relation,
-            sql=self.writer.add(relation, not_valid=True),
-            undo=self._undo_add(relation),
-            restore=self._restore(relation),
+            sql=key.add,
+            undo=self._undo_add(key),
+            restore=self._restore(key),
             state="not valid",
-            mode="SHARE ROW EXCLUSIVE",
-            adopts=any(True for _ in self._adopted(relation)),
-            hazards=tuple(self._hazards(relation)),
+            locks=self._add_locks(key, adopts=bool(key.adopted)),
+            hazards=tuple(self._hazards(key.relation, adopts=bool(key.adopted))),
         )
 
-    def _adopt(self, relation: Relation) -> Statement:
+    def _adopt(self, key: _Key) -> Statement:
         return self._statement(
+            key,
             kind="adopt",
-            relation=relation,
-            sql=self.writer.add(relation, not_valid=False),
-            undo=self._undo_add(relation),
-            restore=self._restore(relation),
+            sql=self.writer.add(key.relation, not_valid=False),
+            undo=self._undo_add(key),
+            restore=self._restore(key),
             state="valid",
-            mode="SHARE ROW EXCLUSIVE",
-            adopts=True,
-            hazards=("takes its locks on every partition too", *self._hazards(relation)),
+            locks=self._add_locks(key, adopts=True),
+            hazards=("takes its locks on every partition too", *self._hazards(key.relation, adopts=True)),
         )
 
-    def _undo_add(self, relation: Relation) -> tuple[str, ...]:
+    def _validate(self, key: _Key) -> Statement:
+        return self._statement(
+            key,
+            kind="validate",
+            sql=self.writer.validate(key.relation.table, key.relation.name),
+            undo=(key.drop, key.add),
+            restore=(),
+            state="valid",
+            locks=_locks(key.children, "SHARE UPDATE EXCLUSIVE", key.parents, "ROW SHARE"),
+            hazards=("reads the whole referencing table",),
+        )
+
+    def _statement(
+        self,
+        key: _Key,
+        *,
+        kind: StatementKind,
+        sql: str,
+        undo: tuple[str, ...],
+        restore: tuple[str, ...],
+        state: ConstraintState,
+        locks: tuple[Lock, ...],
+        hazards: tuple[str, ...],
+    ) -> Statement:
+        relation = key.relation
+        validate = kind == "validate"
+        return Statement(
+            id=f"{kind}:{relation.table}.{relation.name}",
+            kind=kind,
+            relation=key.id,
+            sql=sql,
+            undo=undo,
+            restore=restore,
+            proof=Proof(table=relation.table, constraint=relation.name, state=state),
+            locks=locks,
+            undo_locks=key.undo_locks,
+            lock_timeout_ms=VALIDATE_LOCK_TIMEOUT_MS if validate else self.budget,
+            statement_timeout_ms=0 if validate else self.budget,
+            hazards=hazards,
+        )
+
+    def _undo_add(self, key: _Key) -> tuple[str, ...]:
         """Drop the key; what its partitions had before is dropped with it, and has to come back."""
-        back = (self._as_it_was(relation, name, key) for name, key in self._adopted(relation))
-        return (self.writer.drop(relation.table, relation.name), *back)
+        return (key.drop, *(self._as_it_was(key.relation, name, former) for name, former in key.adopted))
 
     def _as_it_was(self, relation: Relation, partition: TableName, key: ForeignKey) -> str:
         # Before 18 a partition that is partitioned itself takes no NOT VALID key.
@@ -257,12 +331,12 @@ class _Maker:
         not_valid = simple or self.catalog.major >= NOT_VALID_ON_PARTITIONED_SINCE
         return self.writer.add(replace(relation, table=partition, name=key.name), not_valid=not_valid)
 
-    def _restore(self, relation: Relation) -> tuple[str, ...]:
-        return tuple(self.writer.validate(name, key.name) for name, key in self._adopted(relation) if key.validated)
+    def _restore(self, key: _Key) -> tuple[str, ...]:
+        return tuple(self.writer.validate(name, former.name) for name, former in key.adopted if former.validated)
 
-    def _adopted(self, relation: Relation) -> Iterator[tuple[TableName, ForeignKey]]:
+    def _adopted(self, relation: Relation, partitions: tuple[TableName, ...]) -> Iterator[tuple[TableName, ForeignKey]]:
         """The keys on partitions that the key of the partitioned table will take for its own."""
-        for name in self.catalog.family(relation.table)[1:]:
+        for name in partitions:
             keys = self.catalog.tables[name].foreign_keys
             fitting = [key for key in keys if relation.same_link(key) and not relation.differences(key)]
             # Of several PostgreSQL adopts the first by name; before 18 only among those that are valid.
@@ -271,78 +345,21 @@ class _Maker:
             if first and not first.inherited:
                 yield name, first
 
-    def _validate(self, found: Match) -> Statement:
-        relation = found.relation
-        name = found.standing.name if found.standing else relation.name
-        named = relation if name == relation.name else replace(relation, name=name)
-        undo = (self.writer.drop(relation.table, name), self.writer.add(named, not_valid=True))
-        return self._statement(
-            kind="validate",
-            relation=named,
-            sql=self.writer.validate(relation.table, name),
-            undo=undo,
-            restore=(),
-            state="valid",
-            mode="SHARE UPDATE EXCLUSIVE",
-            hazards=("reads the whole referencing table",),
-        )
+    def _add_locks(self, key: _Key, *, adopts: bool) -> tuple[Lock, ...]:
+        """The locks of ADD on both sides, the referencing table first.
 
-    def _statement(
-        self,
-        *,
-        kind: StatementKind,
-        relation: Relation,
-        sql: str,
-        undo: tuple[str, ...],
-        restore: tuple[str, ...],
-        state: ConstraintState,
-        mode: Mode,
-        hazards: tuple[str, ...],
-        adopts: bool = False,
-    ) -> Statement:
-        validate = kind == "validate"
-        locks = self._locks(relation, mode, "ROW SHARE" if validate else mode)
-        if adopts:
-            locks = tuple(self._adopting(relation, locks))
-            hazards = (*hazards, f"readers of {relation.referenced} wait, too")
-        return Statement(
-            id=f"{kind}:{relation.table}.{relation.name}",
-            kind=kind,
-            relation=relation.id,
-            sql=sql,
-            undo=undo,
-            restore=restore,
-            proof=Proof(table=relation.table, constraint=relation.name, state=state),
-            locks=locks,
-            undo_locks=self._locks(relation, "ACCESS EXCLUSIVE", "ACCESS EXCLUSIVE"),
-            lock_timeout_ms=VALIDATE_LOCK_TIMEOUT_MS if validate else self.budget,
-            statement_timeout_ms=0 if validate else self.budget,
-            hazards=hazards,
-        )
-
-    def _locks(self, relation: Relation, child: Mode, parent: Mode) -> tuple[Lock, ...]:
-        """Locks on both sides, partitions included; the referencing table first."""
-        children = self.catalog.family(relation.table)
-        parents = self.catalog.family(relation.referenced)
-        return tuple(
-            chain(
-                (Lock(table=name, mode=child) for name in children),
-                (Lock(table=name, mode=parent) for name in parents if name not in children),
-            )
-        )
-
-    def _adopting(self, relation: Relation, locks: tuple[Lock, ...]) -> Iterator[Lock]:
-        """A partition's own key that is taken along loses its triggers, which takes the strongest lock on their tables.
-
+        A partition's own key that is taken along loses its triggers, which takes the strongest lock on their tables.
         Those are the referenced ones; where these are partitions, too, the referencing partitions besides. Source:
         RemoveTriggerById in PostgreSQL's trigger.c; seen in pg_locks on 15, 16 and 18.
         """
-        parents = self.catalog.family(relation.referenced)
-        parts = self.catalog.family(relation.table)[1:] if len(parents) > 1 else ()
-        for lock in locks:
-            yield replace(lock, mode="ACCESS EXCLUSIVE") if lock.table in {*parents, *parts} else lock
+        locks = _locks(key.children, "SHARE ROW EXCLUSIVE", key.parents, "SHARE ROW EXCLUSIVE")
+        if not adopts:
+            return locks
+        parents = self.catalog.family(key.relation.referenced)
+        strongest = {*parents, *(key.children[1:] if len(parents) > 1 else ())}
+        return tuple(replace(each, mode="ACCESS EXCLUSIVE") if each.table in strongest else each for each in locks)
 
-    def _hazards(self, relation: Relation) -> Iterator[str]:
+    def _hazards(self, relation: Relation, *, adopts: bool) -> Iterator[str]:
         table = self.catalog.tables[relation.table]
         yield f"writers of both tables wait up to {self.budget} ms"
         if not any(index.supports(relation.columns) for index in table.indexes):
@@ -354,3 +371,12 @@ class _Maker:
             fixed = sorted(each.name for each in table.columns if each.not_null and each.name in hit)
             if fixed:
                 yield f"ON DELETE SET NULL would fail: {', '.join(fixed)} cannot be null"
+        if adopts:
+            yield f"readers of {relation.referenced} wait, too"
+
+
+def _locks(
+    children: tuple[TableName, ...], child: Mode, parents: tuple[TableName, ...], parent: Mode
+) -> tuple[Lock, ...]:
+    """Locks on both sides; the referencing table first."""
+    return (*(Lock(table=name, mode=child) for name in children), *(Lock(table=name, mode=parent) for name in parents))

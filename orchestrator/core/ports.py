@@ -23,6 +23,7 @@ from orchestrator.core.run import Run
 from orchestrator.core.timeline import StepName
 from orchestrator.core.transaction import Transaction
 from orchestrator.core.watch import HostSeen
+from orchestrator.core.watch_logs import HostLogRead
 
 
 class Recorder(Protocol):
@@ -264,8 +265,11 @@ class Hearing(Protocol):
 class HostWatcher(Protocol):
     """Looks at the hosts of an environment, for a sample of the watch."""
 
-    def look(self) -> tuple[HostSeen, ...]:
-        """How each host answers, within seconds; one that does not is told as such, never an error."""
+    def look(self, past: Mapping[tuple[str, str], HostLogRead] = ...) -> tuple[HostSeen, ...]:
+        """How each host answers, within seconds; one that does not is told as such, never an error.
+
+        `past` is how far each log was read, by host and log.
+        """
 
 
 class HostLooker(Protocol):

@@ -158,7 +158,11 @@ def make_remedy(
         referrers=referrers,
         strong=everything or any(set(each.columns) & set(sets) for each in unique),
         immediate=all(each.immediate for each in unique),
-        notes=(*_trigger_notes(catalog, names), *_referrer_notes(referrers, catalog, how)),
+        notes=(
+            *_trigger_notes(catalog, names),
+            *_shared_notes(relation, sets, contract),
+            *_referrer_notes(referrers, catalog, how),
+        ),
     )
 
 
@@ -262,6 +266,14 @@ def _trigger_notes(catalog: Catalog, names: Iterable[TableName]) -> Iterator[str
         fires = sorted(each.name for each in catalog.tables[name].triggers if each.enabled in {"O", "A"})
         if fires:
             yield f"triggers of {name} fire: {', '.join(fires)}"
+
+
+def _shared_notes(relation: Relation, sets: Sequence[str], contract: Contract) -> Iterator[str]:
+    """A column of a composite key can belong to another relation, too: what is written there changes both."""
+    for each in contract.relations:
+        shared = [name for name in sets if name in each.columns]
+        if each.table == relation.table and each.id != relation.id and shared:
+            yield f"{', '.join(shared)} belongs to {each.name}, too: rows can become orphans there; audit afterwards"
 
 
 def _referrer_notes(referrers: Iterable[Relation], catalog: Catalog, how: How) -> Iterator[str]:

@@ -124,7 +124,7 @@ class Run:
     @property
     def changed(self) -> bool:
         """Whether this run changed the target, or did anything on a host."""
-        rows = self.remediated.rows if self.remediated else 0
+        rows = self.remediated.rows + self.remediated.lost if self.remediated else 0
         return bool(self.done or self.undone or self.intended or rows) or self.hosts.touched
 
     @property

@@ -26,6 +26,7 @@ from orchestrator.core.journal import (
 from orchestrator.core.outcome import RunState, StepState
 from orchestrator.core.prediction import Comparison, compare
 from orchestrator.core.remediated import RemediationView, after_remediation, view_of
+from orchestrator.core.remediation import HOWS
 from orchestrator.core.run import Run
 from orchestrator.core.verdict import Word
 from orchestrator.core.watch_series import WatchView, watch_view
@@ -259,8 +260,7 @@ def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -
     yield from (each.remedy for each in run.steps.values() if each.remedy and (waits or each.state != "held"))
     if run.remediated and state in {"done", "failed"}:
         yield from after_remediation(run.remediated, run.id, where, again=_repeated(started), dry=started.dry_run)
-    if any(row.orphans for row in relations):
-        yield "repair the orphans (a query stands beside each relation), then deploy again: only what is left is done"
+    yield from _repairs(relations, where)
     if state == "refused":
         yield from _opens(run)
     if state == "held" and run.in_ledger and open_hold(run) is not None:
@@ -270,11 +270,39 @@ def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -
         yield f'to give it up: invoke resume {where} --abandon "why"'
     elif state == "refused" or waits or (state == "failed" and started.task == "rehearse"):
         yield f"invoke {started.task} {where}{_repeated(started)}"
-    if state == "failed" and started.task == "deploy" and (run.standing or run.leftovers) and not run.rolled_back:
-        yield f"invoke rollback {where} --run {run.id}"
+    if state == "failed":
+        yield from _after_failure(run, started, where)
     if state == "done" and started.task == "deploy" and run.changed:
         yield f"invoke validate {where}"
         yield f"to walk back: invoke rollback {where} --run {run.id}"
+
+
+def _repairs(relations: tuple[RelationRow, ...], where: str) -> Iterator[str]:
+    """What can be done about orphans, beginning with the first relation that has some."""
+    lost = next((row for row in relations if row.orphans), None)
+    if lost:
+        yield "repair the orphans (a query stands beside each relation), then deploy again: only what is left is done"
+        yield f"what can be done: invoke remediate {where} --relation {shlex.quote(lost.name)} --how {HOWS[0]}"
+
+
+def _after_failure(run: Run, started: RunStarted, where: str) -> Iterator[str]:
+    """Of a deployment, or of a way back."""
+    if started.task == "rollback":
+        yield from _left_standing(run, where)
+    elif started.task == "deploy" and run.rolled_back:
+        yield f"repair what it failed at, then: invoke deploy {where}{_repeated(started)}"
+    elif started.task == "deploy" and (run.standing or run.leftovers):
+        yield f"invoke rollback {where} --run {run.id}"
+
+
+def _left_standing(run: Run, where: str) -> Iterator[str]:
+    """What a way back left, and why; without it nothing is left but to look at what others made."""
+    left = [each for each in run.passed_over if each.stands and each.id not in run.undone]
+    yield from (f"{each.id} stands: {each.reason}" for each in left)
+    if left:
+        yield f"repair that, then: invoke rollback {where} --run {left[0].of}"
+    elif run.walked_back and run.walked_back.differences:
+        yield "look at what differs: what this program added is gone, the rest is somebody else's"
 
 
 def _opens(run: Run) -> Iterator[str]:
@@ -292,6 +320,7 @@ REPEATED = ("only", "until", "like", "evidence", "relation", "how", "to", "batch
 def _repeated(started: RunStarted) -> str:
     """The options that make a command the same one again; who passed a gate on purpose has to say so again."""
     told = {name: started.options.get(name) for name in REPEATED}
-    return "".join(
+    undo = " --undo" if started.task == "remediate" and started.rolls_back else ""
+    return undo + "".join(
         f" --{name} {shlex.quote(value)}" for name, value in {**told, "run": started.rolls_back}.items() if value
     )

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from orchestrator.core.performance import Operation
+from orchestrator.core.watch_logs import HostLogRead, untold, violations
 
 Method = Literal["statements", "probes", "none"]
 """How writes are timed: by pg_stat_statements, by writes that are rolled back, or not at all."""
@@ -20,6 +21,9 @@ AWAY = "database"
 
 LOCK_WAITS = "lock waits"
 """What is unknown of a sample that could not ask who waits for whom."""
+
+VIOLATIONS = "violations"
+"""What is unknown of a sample that saw no log with violations in it."""
 
 Word = Literal["go", "investigate", "roll back"]
 """What the thresholds make of a watch so far, from the best to the worst."""
@@ -87,12 +91,17 @@ class KeysSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSeen:
-    """A host as it answers: in ms, with what is wrong in `note`."""
+    """A host as it answers: in ms, with what is wrong in `note`.
+
+    `failed` says whether its health URL did; None where there is none. `logs` has what came into its logs.
+    """
 
     host: str
     healthy: bool
     ms: float
     note: str = ""
+    failed: bool | None = None
+    logs: tuple[HostLogRead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +128,19 @@ class Sample:
     hosts: tuple[HostSeen, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
     gap: str = ""
+
+    @property
+    def violations(self) -> int | None:
+        """Since the sample before: what the server's log tells, else what the hosts' logs tell; never both."""
+        if self.log is not None:
+            return self.log.violations
+        return violations(log for each in self.hosts for log in each.logs)
+
+
+def with_hosts(unknown: Mapping[str, str], hosts: tuple[HostSeen, ...]) -> Mapping[str, str]:
+    """What a sample does not know, with the logs of its hosts; they may tell what the server's log does not."""
+    logs = [log for each in hosts for log in each.logs]
+    told = {**unknown, **untold(logs)}
+    if VIOLATIONS in told and violations(logs) is not None:
+        told["violations elsewhere"] = f"only the logs of hosts are counted: {told.pop(VIOLATIONS)}"
+    return told

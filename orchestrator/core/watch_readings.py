@@ -27,6 +27,7 @@ class Reading:
     """What one sample adds. Writes are ms per write by `insert public.orders`, the error rate per cent of transactions.
 
     `since` is the time of the sample before, None for the first; `gap` is not empty when nobody looked in between.
+    `log_errors` are per cent of lines by log; `failed` tells by host whether the health URL did.
     """
 
     at: datetime
@@ -46,6 +47,8 @@ class Reading:
     host_ms: Mapping[str, float] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
     gap: str = ""
+    log_errors: Mapping[str, float] = field(default_factory=dict)
+    failed: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -62,6 +65,7 @@ class Baseline:
     writes: Mapping[str, float] = field(default_factory=dict)
     error_rate: float | None = None
     late: frozenset[str] = frozenset()
+    log_errors: Mapping[str, float] = field(default_factory=dict)
 
 
 def reading(before: Sample | None, sample: Sample) -> Reading:
@@ -74,7 +78,7 @@ def reading(before: Sample | None, sample: Sample) -> Reading:
         method=sample.method,
         writes=dict(_written(before, sample)),
         error_rate=rate,
-        violations=sample.log.violations if sample.log else None,
+        violations=sample.violations,
         lock_wait_ms=None if unknown.keys() & {AWAY, LOCK_WAITS} else sample.lock_wait_ms,
         waiting=sample.waiting,
         lag_s=sample.lag_s,
@@ -86,6 +90,8 @@ def reading(before: Sample | None, sample: Sample) -> Reading:
         host_ms={each.host: each.ms for each in sample.hosts},
         unknown=unknown,
         gap=_gap(before, sample),
+        log_errors={} if before is None else dict(_shares(sample, first=False)),
+        failed={each.host: each.failed for each in sample.hosts if each.failed is not None},
     )
 
 
@@ -141,7 +147,22 @@ def baseline(before: Sample | None, readings: Sequence[Reading]) -> Baseline:
         writes={**taken, **first},
         error_rate=rate if rate is not None else _median([each.error_rate for each in readings]),
         late=frozenset(first),
+        log_errors={**_first_shares(readings), **(dict(_shares(before, first=True)) if before else {})},
     )
+
+
+def _shares(sample: Sample, *, first: bool) -> Iterator[tuple[str, float]]:
+    """Lines of an error by log, in per cent; the first time those of its end, which are older than the sample."""
+    for each in (log for host in sample.hosts for log in host.logs):
+        if each.first == first and each.error_share is not None:
+            yield each.subject, each.error_share
+
+
+def _first_shares(readings: Sequence[Reading]) -> Mapping[str, float]:
+    """The median of the first readings of each log."""
+    subjects = dict.fromkeys(subject for each in readings for subject in each.log_errors)
+    found = {subject: _median([each.log_errors.get(subject) for each in readings]) for subject in subjects}
+    return {subject: share for subject, share in found.items() if share is not None}
 
 
 def _totals(sample: Sample) -> Iterator[tuple[str, float]]:

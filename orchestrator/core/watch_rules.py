@@ -46,6 +46,7 @@ def judge(base: Baseline, readings: Sequence[Reading], *, most_lag_s: float) -> 
 def _found(base: Baseline, readings: Sequence[Reading], most_lag_s: float) -> Iterator[tuple[Word, str]]:
     yield from _writes(base, readings)
     yield from _errors(base, readings)
+    yield from _log_errors(base, readings)
     rate = violations_per_hour(readings)
     if rate is not None and rate > VIOLATIONS_PER_HOUR:
         yield "investigate", f"{rate:.1f} foreign-key violations an hour (more than {VIOLATIONS_PER_HOUR:g})"
@@ -92,6 +93,31 @@ def _errors(base: Baseline, readings: Sequence[Reading]) -> Iterator[tuple[Word,
         more = rate - base.error_rate
         told = f"{rate:.1f} % of transactions are rolled back, {more:.1f} points more than before"
         yield "roll back", f"{told} (limit {ERROR_POINTS:g} points)"
+
+
+def _log_errors(base: Baseline, readings: Sequence[Reading]) -> Iterator[tuple[Word, str]]:
+    for subject in readings[-1].log_errors:
+        rate, usual = log_error_rate(readings, subject), base.log_errors.get(subject)
+        if rate is not None and usual is not None and rate - usual > ERROR_POINTS:
+            told = f"{rate:.1f} % of what comes into {subject} are errors, {rate - usual:.1f} points more than before"
+            yield "roll back", f"{told} (limit {ERROR_POINTS:g} points)"
+
+
+def log_error_rate(readings: Sequence[Reading], subject: str) -> float | None:
+    """The median share of errors in the last three readings that have one of that log, in per cent."""
+    return middle([each.log_errors[subject] for each in readings if subject in each.log_errors][-LAST:])
+
+
+def health_failures(readings: Sequence[Reading], host: str) -> float | None:
+    """The share of the last hour's samples in which a host's health URL did not answer well, in per cent."""
+    answers, covered = [], 0.0
+    for each in reversed(readings):
+        if host in each.failed:
+            answers.append(each.failed[host])
+        covered += each.seconds
+        if covered >= HOUR_S:
+            break
+    return 100 * sum(answers) / len(answers) if answers else None
 
 
 def error_rate(readings: Sequence[Reading]) -> float | None:

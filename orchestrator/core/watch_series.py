@@ -10,7 +10,7 @@ from typing import Final
 from orchestrator.core.performance import ROLL_BACK_MS
 from orchestrator.core.watch import Word
 from orchestrator.core.watch_readings import Baseline, Reading
-from orchestrator.core.watch_rules import ERROR_POINTS, VIOLATIONS_PER_HOUR, violations_per_hour
+from orchestrator.core.watch_rules import ERROR_POINTS, VIOLATIONS_PER_HOUR, health_failures, violations_per_hour
 from orchestrator.core.watched import Watched
 
 MOST_WRITES: Final = 6
@@ -133,6 +133,21 @@ def _series(readings: Sequence[Reading], base: Baseline) -> Iterator[Series]:
     for host in readings[-1].host_ms:
         found = _points(readings, began, lambda each, host=host: each.host_ms.get(host))  # type: ignore[misc]
         yield from _unless_empty(f"health of {host}", "ms", found, None)
+    yield from _of_hosts(readings, base, began)
+
+
+def _of_hosts(readings: Sequence[Reading], base: Baseline, began: datetime) -> Iterator[Series]:
+    """Errors in the hosts' logs, and how often their health URL failed; where it never did that is no series."""
+    for subject in dict.fromkeys(subject for each in readings for subject in each.log_errors):
+        usual = base.log_errors.get(subject)
+        found = _points(readings, began, lambda each, subject=subject: each.log_errors.get(subject))  # type: ignore[misc]
+        yield from _unless_empty(f"errors in {subject}", "%", found, None if usual is None else usual + ERROR_POINTS)
+    for host in dict.fromkeys(host for each in readings for host, failed in each.failed.items() if failed):
+        values = ((each.at, health_failures(readings[:count], host)) for count, each in enumerate(readings, 1))
+        shares = tuple(
+            Point(hours=_hours(began, at), value=round(share, 1)) for at, share in values if share is not None
+        )
+        yield from _unless_empty(f"failed health checks of {host}", "% of the last hour", shares, None)
 
 
 def _slowest(readings: Sequence[Reading], base: Baseline) -> list[str]:

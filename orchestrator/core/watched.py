@@ -8,6 +8,7 @@ from typing import Final
 
 from orchestrator.core.journal.watch import BaselineTaken, SampleTaken, WatchBegan, WatchEnded, WatchJudged
 from orchestrator.core.watch import LogRead, Sample, Word
+from orchestrator.core.watch_logs import HostLogRead
 from orchestrator.core.watch_readings import Baseline, Reading, baseline, reading
 from orchestrator.core.watch_rules import RANK
 
@@ -22,13 +23,15 @@ ENOUGH_S: Final = 72 * 3600.0
 class Watched:
     """A watch. `baseline` belongs to a deployment's run, everything else to a run of its own.
 
-    `log` is how far the server's log was read, also when the last sample could not read it.
+    `log` is how far the server's log was read, also when the last sample could not read it; `logs` those of the hosts,
+    by host and log.
     """
 
     baseline: BaselineTaken | None = None
     began: WatchBegan | None = None
     last: Sample | None = None
     log: LogRead | None = None
+    logs: dict[tuple[str, str], HostLogRead] = field(default_factory=dict)
     readings: list[Reading] = field(default_factory=list)
     words: list[tuple[datetime, WatchJudged]] = field(default_factory=list)
     ended: WatchEnded | None = None
@@ -54,6 +57,7 @@ class Watched:
         found = reading(self.last, sample)
         self.readings.append(found)
         self.last, self.log = sample, sample.log or self.log
+        self.logs |= {(each.host, each.log): each for host in sample.hosts for each in host.logs}
         self.watched_s += 0.0 if found.gap else found.seconds
 
     @property

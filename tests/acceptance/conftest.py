@@ -84,8 +84,8 @@ def quiet_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
         installation=server_installation(16),
         settings={"autovacuum": "off", "wal_level": "logical"},
     )
-    with cluster:
-        yield cluster
+    servers.start(cluster)
+    yield cluster
     cluster.discard()
 
 
@@ -188,7 +188,7 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
 def site(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Staging behind a proxy, with the base migration."""
     primary = Cluster(directory=tmp_path_factory.mktemp("primary"), installation=server_installation(16))
-    primary.start()
+    servers.start(primary)
     url = with_tables(primary)
     with Proxy(port_of(primary)) as proxy:
         desk.environment("staging", with_port(url, proxy.port), policy="reconnect_within_s = 30")

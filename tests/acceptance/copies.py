@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from orchestrator.adapters.child import die_with_us
 from orchestrator.adapters.postmaster import free_port
 from orchestrator.adapters.programs import reachable, server_installation, unprivileged_account
+from tests import places
 
 READY_WITHIN_S = 60.0
 
@@ -28,7 +29,7 @@ class PhysicalCopy:
         self._original, self._standby = url, standby
         self._account = unprivileged_account()
         self._programs = reachable(server_installation(16), account=self._account)
-        self._folder = Path(tempfile.mkdtemp(prefix="physical-", dir="/var/tmp"))
+        self._folder = Path(tempfile.mkdtemp(prefix="physical-", dir=places.scratch()))
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from orchestrator.adapters.child import die_with_us
 from orchestrator.adapters.postmaster import free_port
 from orchestrator.adapters.programs import unprivileged_account
+from tests import places
 
 PGBOUNCER = Path("/usr/sbin/pgbouncer")
 READY_WITHIN_S = 20.0
@@ -28,7 +29,7 @@ class Pooler:
         """`mode` is session or transaction; `ignore` the startup parameters that are dropped in silence."""
         self._server = conninfo_to_dict(url)
         self._port = free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="pooler-", dir="/var/tmp"))
+        self._folder = Path(tempfile.mkdtemp(prefix="pooler-", dir=places.scratch()))
         self._mode, self._ignore = mode, ignore
         self._process: subprocess.Popen[bytes] | None = None
         self.url = make_conninfo(url, host="127.0.0.1", port=self._port)

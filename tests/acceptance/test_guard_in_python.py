@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -207,6 +208,31 @@ def test_what_was_checked_is_held(module: ModuleType, connection: psycopg.Connec
     module.Guard(connection).insert("orders", [{"id": 77, "customer_id": TWO}])
     with psycopg.connect(url, autocommit=True) as other, pytest.raises(psycopg.errors.LockNotAvailable):
         other.execute("select from customers where code = 'b' for update nowait")
+
+
+def test_a_table_under_two_names_is_one_table(module: ModuleType, connection: psycopg.Connection[Any]) -> None:
+    """No row is left out, and what is told to be written is written."""
+    both = {"people": [{"id": 30}], "public.people": [{"id": 31, "boss": 30}]}
+    assert module.Guard(connection).insert_many(both) == 2
+    assert connection.execute("select count(*) from people where id in (30, 31)").fetchone() == (2,)
+
+
+def test_two_writers_of_one_key_do_not_check_half_each(module: ModuleType, url: str) -> None:
+    """(1, 1) becomes (1, 2) here and (2, 1) there; both exist, (2, 2) does not."""
+    execute(url, "insert into lines values (2, 1, 3)")
+    try:
+        with psycopg.connect(url) as one, psycopg.connect(url) as two, ThreadPoolExecutor(1) as pool:
+            module.Guard(one).update("notes", {"b": 2}, {"id": 1})
+            late = pool.submit(module.Guard(two).update, "notes", {"a": 2}, {"id": 1})
+            with pytest.raises(TimeoutError):
+                late.result(0.3)
+            one.commit()
+            with pytest.raises(module.MissingReference) as caught:
+                late.result(10)
+            assert caught.value.values == ("2", "2")
+            two.rollback()
+    finally:
+        execute(url, "update notes set a = 1, b = 1 where id = 1", "delete from lines where a = 2")
 
 
 def test_asynchronous(module: ModuleType, url: str) -> None:

@@ -82,10 +82,12 @@ class Shop:
     runbook: str
     run: str
 
-    def watch(self, days: Days, for_: str | None = "72h", every: str = "1h", **rest: Path) -> Answer:
-        """`invoke monitor`, in this process."""
+    def watch(
+        self, days: Days, for_: str | None = "72h", every: str = "1h", runs: Path | None = None, **rest: Path
+    ) -> Answer:
+        """`invoke monitor`, in this process; other `runs` are another machine's."""
         wanted = times(for_=for_, every=every)
-        request = self.desk.request(runbook=self.runbook)
+        request = replace(self.desk.request(runbook=self.runbook), runs=runs or self.desk.runs)
         return monitor(request, run=None, wanted=wanted, clock=days.clock, wait=days.wait, **rest)
 
     def told(self, kind: str) -> list[dict[str, object]]:
@@ -244,11 +246,12 @@ def test_two_violations_an_hour_are_to_be_investigated(desk: Desk, logging_url: 
 
 
 def test_killed_and_taken_up_it_loses_no_sample(desk: Desk, database: str) -> None:
-    """SIGKILL; what was half written is cut off, every sample before is there once, and the gap is told."""
-    shop = opened(desk, database)
+    """SIGKILL: gone on with there, then here; what was half written is cut off, every sample is there once."""
+    shop, there = opened(desk, database), desk.folder / "there"
     own = ("--inventory", str(desk.inventory), "--runs", str(desk.runs), "--runbook", shop.runbook)
-    line = [sys.executable, "-m", "invoke", "monitor", "--env", "staging", "--for", "1h", "--every", "1s", *own]
+    line = [sys.executable, "-m", "invoke", "monitor", "--env", "staging", "--for", "9h", "--every", "1s", *own]
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "LANG") if name in os.environ}
+    later = Days(now=datetime.now(UTC) + timedelta(hours=3))
     with subprocess.Popen(
         line, cwd=ROOT, env={**kept, "HOME": str(desk.folder), **desk.variables}, stdout=subprocess.PIPE, text=True
     ) as child:
@@ -257,24 +260,29 @@ def test_killed_and_taken_up_it_loses_no_sample(desk: Desk, database: str) -> No
         for said in child.stdout:
             seen += " stands, writes by probes" in said
             if seen == 2:
+                with pytest.raises(Refused, match=r"is watched already: .* from host"):
+                    shop.watch(later, for_=None, runs=there)
                 os.kill(child.pid, signal.SIGKILL)
                 break
         child.wait(10)
     before = shop.told("sample_taken")
     assert len(before) >= 2
-    (path,) = [each for each in desk.runs.glob("*/journal.jsonl") if '"watch_began"' in each.read_text()]
-    with path.open("ab") as file:
+    (name,) = [each.parent.name for each in desk.runs.glob("*/journal.jsonl") if '"watch_began"' in each.read_text()]
+    # What the last moment wrote here only is a sample of the child's that the other machine cannot have.
+    brought = shop.watch(later, for_=None, runs=there).document["samples"] - 1
+    assert len(before) - brought in {0, 1}
+    with (there / name / "journal.jsonl").open("ab") as file:
         file.write(b'{"half": ')
-    later = Days(now=datetime.now(UTC) + timedelta(hours=2))
+    again = shop.watch(later, for_=None, runs=there)
     answer = shop.watch(later, for_=None)
-    assert answer.document["run"] == path.parent.name
+    assert [again.document["run"], answer.document["run"]] == [name, name]
     after = shop.told("sample_taken")
-    assert after[: len(before)] == before
-    assert len(after) == len(before) + 1 == answer.document["samples"]
-    entries = list(RunFolder(root=desk.runs, run=path.parent.name).entries())
+    assert after[:brought] == before[:brought]
+    assert len(after) == brought + 3 == answer.document["samples"]
+    entries = list(RunFolder(root=desk.runs, run=name).entries())
     assert [each.seq for each in entries] == list(range(1, len(entries) + 1))
     assert all(now.previous == past.hash for past, now in pairwise(entries))
-    report = json.loads((path.parent / "report.json").read_text("utf-8"))
+    report = json.loads((desk.runs / name / "report.json").read_text("utf-8"))
     assert len(report["watch"]["gaps"]) == 1
 
 

@@ -102,6 +102,30 @@ def test_what_is_not_ours_is_never_dropped(shop: Shop, desk: Desk, database: str
     passed = {each["id"]: each["stands"] for each in desk.events(answer, "undo_passed_over")}
     assert passed == {"install:orphan_audit.orders_customer": True, "install:orphan_audit.history": True}
     assert value(database, "select count(*) from public.look") == 0
+    first, *_, last = answer.document["next_steps"]
+    assert first.startswith("install:orphan_audit.orders_customer stands: refused: cannot drop view")
+    assert "view look depends on view orphan_audit.orders_customer" in first
+    assert last.startswith("repair that, then: invoke rollback --env staging")
+
+
+def test_a_key_is_not_added_for_long_where_an_audit_cannot_go(shop: Shop, desk: Desk, database: str) -> None:
+    """The way back took the keys: which view it was, and what to type, is said."""
+    assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
+    execute(database, "create view public.look as select * from orphan_audit.orders_customer")
+    shop.decide("A")
+    answer = desk.deploy(runbook=shop.runbook)
+    assert (answer.exit_code, answer.document["rolled_back"]) == (EXIT_FAILED, True)
+    assert "view look depends on view orphan_audit.orders_customer" in answer.document["reason"]
+    assert answer.document["next_steps"][-1].startswith("repair what it failed at, then: invoke deploy --env staging")
+
+
+def test_an_audit_of_another_table_than_promised_says_so(shop: Shop, desk: Desk, database: str) -> None:
+    """The view follows a renamed column: no orphan is found, and exit code 1 has its reason on the screen."""
+    assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
+    execute(database, "alter table orders rename column customer to buyer")
+    said = desk.typed("audit", "--record", "--env", "staging", "--runbook", shop.runbook)
+    assert said.returncode == EXIT_FAILED
+    assert "is not as the contract says" in said.stdout + said.stderr
 
 
 def test_a_schema_of_that_name_is_not_touched(shop: Shop, desk: Desk, database: str) -> None:

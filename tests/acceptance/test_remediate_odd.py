@@ -10,6 +10,7 @@ import pytest
 from orchestrator.adapters import points
 from orchestrator.app import remediating, resuming
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, Refused
+from tests import servers
 from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import Desk, contents, execute, rows, value
 from tests.acceptance.test_remediate import data, orphans, remediate, shop
@@ -77,6 +78,30 @@ def test_a_trigger_that_keeps_rows_as_they_are_holds_the_run(desk: Desk, shop: s
     assert (done.exit_code, orphans(shop)) == (EXIT_HELD, 200)
     assert "stay as they are" in done.document["reason"]
     assert "keeps" in done.document["reason"]
+
+
+def test_a_trigger_that_writes_the_old_value_again_holds_the_run(desk: Desk, shop: str) -> None:
+    """The server counts such a row as updated: nothing was set to null, and nothing is said to have been."""
+    execute(
+        shop,
+        "create function again() returns trigger language plpgsql as"
+        " $$ begin new.customer_id := old.customer_id; return new; end $$",
+        "create trigger keeps before update on orders for each row execute function again()",
+    )
+    done = remediate(desk, how="set-null")
+    assert (done.exit_code, orphans(shop)) == (EXIT_HELD, 200)
+    told = done.document["remediation"]
+    assert (told["rows"], done.document["reason"].count("stay as they are")) == (0, 1)
+    assert "keeps" in done.document["reason"]
+    assert value(shop, "select count(*) from orchestrator_quarantine." + _kept_table(shop)) == 0
+
+
+def _kept_table(url: str) -> str:
+    found = value(
+        url,
+        "select relname from pg_class where relnamespace = 'orchestrator_quarantine'::regnamespace and relkind = 'r'",
+    )
+    return f'"{found}"'
 
 
 def test_the_way_back_is_killed_and_goes_on(desk: Desk, shop: str, stop_at: Stop) -> None:
@@ -259,3 +284,46 @@ def test_production_asks_for_its_name(desk: Desk, shop: str) -> None:
     with pytest.raises(Refused, match="type prod when asked, or give --yes"):
         remediating.remediate(request, remediating.Wish(**wish), apply=True, yes=False, confirm=lambda _: False)
     assert orphans(shop) == 200
+
+
+def test_a_copy_of_the_database_puts_back_too(desk: Desk, shop: str) -> None:
+    """Its marker is that of the original; a way back is not kept waiting for that, as it is not with a deployment."""
+    execute(shop, "delete from lines where id = 1")
+    before = data(shop)
+    done = remediate(desk, how="delete")
+    copy = servers.fresh_database(shop, servers.database_name(shop))
+    desk.environment("staging", copy)
+    assert remediate(desk, undo=True).document["rolls_back"] == done.document["run"]
+    assert data(copy) == before
+    servers.drop_database(copy)
+
+
+SHARED = """
+[[foreign_key]]
+table = "orders"
+columns = ["tenant", "customer"]
+references = { table = "customers", columns = ["tenant", "id"] }
+[[foreign_key]]
+table = "orders"
+columns = ["tenant", "product"]
+references = { table = "products", columns = ["tenant", "id"] }
+"""
+
+
+def test_a_column_of_two_relations_is_told_of(desk: Desk, database: str) -> None:
+    """Who is given to another tenant's customer is an orphan of that tenant's products."""
+    execute(
+        database,
+        "create table customers (tenant int, id int, primary key (tenant, id))",
+        "create table products (like customers including all)",
+        "create table orders (id int primary key, tenant int, customer int, product int)",
+        "insert into customers values (1, 5)",
+        "insert into products values (2, 8)",
+        "insert into orders values (1, 2, 99, 8)",
+    )
+    desk.environment("staging", database)
+    desk.runbook(SHARED, name="shop")
+    done = remediate(desk, relation="orders.tenant,customer", how="reassign", to='["1", "5"]')
+    assert done.exit_code == EXIT_DONE
+    assert any("fk_orders_tenant_product, too" in each for each in done.document["remediation"]["notes"])
+    assert desk.audit(runbook=str(desk.folder / "shop")).document["total"] == 1

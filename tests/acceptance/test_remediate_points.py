@@ -47,6 +47,18 @@ def test_the_way_back_is_killed_at_its_beginning(desk: Desk, shop: str, stop_at:
     assert "is kept in" not in desk.file(back, "report.md")
 
 
+def test_a_copy_that_is_still_empty_goes_with_the_way_back(desk: Desk, shop: str, stop_at: Stop) -> None:
+    """Killed after the table was made and before the first batch, then walked back instead of resumed."""
+    before = data(shop)
+    stop_at("effect:committed", 1)
+    with pytest.raises(Stopped):
+        remediate(desk, how="delete")
+    assert value(shop, "select to_regnamespace('orchestrator_quarantine') is not null")
+    assert remediate(desk, undo=True).exit_code == EXIT_DONE
+    assert not value(shop, "select to_regnamespace('orchestrator_quarantine') is not null")
+    assert (data(shop), [each["state"] for each in desk.history()]) == (before, ["abandoned", "done"])
+
+
 def test_who_gives_up_is_told_the_way_back(
     desk: Desk, shop: str, stop_at: Stop, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from orchestrator.adapters.embedded import Cluster, EmbeddedServerFailed
 from orchestrator.adapters.programs import server_installation
+from tests import places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,8 +26,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 STARTER = """
 import sys
 from pathlib import Path
-from orchestrator.adapters.embedded import Cluster
-cluster = Cluster(directory=Path(sys.argv[1]))
+from orchestrator.adapters import embedded
+embedded._PUBLIC_PLACE = Path(sys.argv[2])
+cluster = embedded.Cluster(directory=Path(sys.argv[1]))
 cluster.start()
 print("started", flush=True)
 sys.stdin.readline()
@@ -46,7 +48,7 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def starter(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that has started the cluster; it stops it when its input ends."""
-    command = [sys.executable, "-c", STARTER, str(directory)]
+    command = [sys.executable, "-c", STARTER, str(directory), str(places.scratch())]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=PROJECT, stdin=pipe, stdout=pipe) as process:
         assert process.stdout is not None

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import pytest
 
 from orchestrator.adapters.host_hands import HostHands
 from orchestrator.adapters.hosts import HostEyes
+from orchestrator.adapters.watch_hosts import WatchedHosts
 from orchestrator.core.host_commands import HostEnd, HostOrder
 from orchestrator.core.inventory import HostLimits, Service
+from orchestrator.core.watch_logs import HostLogRead, LogPlace
 from tests.sshd import RealHost
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +65,22 @@ def test_findings_of_a_real_host(real: RealHost) -> None:
     assert (seen.service.loops, seen.service.restarts) == (True, 12)
     assert seen.skew_s is not None
     assert abs(seen.skew_s) <= seen.within_s + 0.1
+
+
+def test_a_log_of_a_real_host_is_read_through_the_same_login(real: RealHost, tmp_path: Path) -> None:
+    """The rest of what was rotated, then the new file: two lines, both errors, one a violation."""
+    real.reset()
+    log = tmp_path / "api.log"
+    log.write_text("2026-11-25 10:00:00 INFO well\n", "utf-8")
+    place = LogPlace(file=str(log), inode=log.stat().st_ino, offset=30, head=zlib.crc32(log.read_bytes()))
+    first = HostLogRead(host="api-1", log=str(log), places=(place,))
+    watched = WatchedHosts(hosts=(real.host(log=str(log)),), eyes=HostEyes(limits=LIMITS))
+    with log.open("a", encoding="utf-8") as file:
+        file.write('2026-11-25 10:00:00 ERROR update violates foreign key constraint "k"\n')
+    log.rename(tmp_path / "api.log-20261125")
+    log.write_text("2026-11-25 10:00:00 ERROR not well\n", "utf-8")
+    ((second,),) = (each.logs for each in watched.look({(first.host, first.log): first}))
+    assert (second.lines, second.errors, second.violations, second.untold) == (2, 2, 1, "")
 
 
 def test_a_changed_key_of_a_real_host_is_refused(real: RealHost) -> None:

@@ -38,7 +38,7 @@ BAD = "insert into orders values (-1, -1)"
 class Nobody:
     """An environment without hosts."""
 
-    def look(self) -> tuple[HostSeen, ...]:
+    def look(self, past: object = None) -> tuple[HostSeen, ...]:
         """Nothing to see."""
         return ()
 

@@ -15,13 +15,20 @@ from random import Random
 
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.programs import server_installation
+from orchestrator.core.remediation import parse_how
 from tests.acceptance.desk import BASE_ROWS
 from tests.chaos import sections
+from tests.chaos.repairs import RepairStage, given_up, repair_stage
+from tests.chaos.rollouts import HostStage, around_hosts, host_stage
 from tests.chaos.sections import Result, Stage
+from tests.far_hosts import FarHost
 
 ROOT = Path(__file__).parents[2]
 LONG_S = 60
 SECTIONS = ("deploy", "rollback", "random", "twice", "server", "network", "starters")
+REPAIRS = ("set-null", "quarantine", "delete", "reassign")
+OTHERS = (*REPAIRS, "hosts")
+"""Sections with a stage of their own: a way of remediation each, and commands on hosts."""
 
 
 def main() -> int:
@@ -37,13 +44,57 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="invoke chaos")
-    parser.add_argument("--sections", default=",".join(SECTIONS))
+    parser.add_argument("--sections", default=",".join((*SECTIONS, *OTHERS)))
     parser.add_argument("--points", default="all")
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--starts", type=int, default=50)
+    parser.add_argument("--major", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     return parser.parse_args()
+
+
+class Stages:
+    """The stages of a worker, each made when its first section comes."""
+
+    def __init__(self, *, folder: Path, cluster: Cluster, stack: contextlib.ExitStack) -> None:
+        self.folder, self.cluster, self.stack = folder, cluster, stack
+        self.made: dict[str, Stage] = {}
+
+    def of(self, section: str) -> Stage:
+        """The stage of a section."""
+        name = section if section in OTHERS else "master_tables"
+        if name not in self.made:
+            folder = self.folder / name
+            folder.mkdir()
+            self.made[name] = self._new(name, folder)
+        return self.made[name]
+
+    def points_of(self, section: str) -> int:
+        """How many points there are in what a section kills at its points; 0 for the others."""
+        stage = self.of(section)
+        if section in OTHERS:
+            return len(stage.points[stage.there]) + len(stage.points[stage.back])
+        return len(stage.points_of(section))
+
+    def _new(self, name: str, folder: Path) -> Stage:
+        if name in REPAIRS:
+            return repair_stage(folder, self.cluster, parse_how(name))
+        if name == "hosts":
+            hosts = {each: FarHost(folder / each).start() for each in ("api-1", "api-2")}
+            for host in hosts.values():
+                self.stack.callback(host.stop)
+            return host_stage(folder, self.cluster, hosts)
+        stage = Stage(
+            folder=folder,
+            cluster=self.cluster,
+            migrations=ROOT / "runbooks/master_tables/migrations",
+            runbook="master_tables",
+            backup="dump",
+            fill=BASE_ROWS,
+        )
+        stage.prepare()
+        return stage
 
 
 def _worker(number: int, chosen: argparse.Namespace, folder: Path) -> Path:
@@ -60,22 +111,16 @@ def _worker(number: int, chosen: argparse.Namespace, folder: Path) -> Path:
         with results.open("w", encoding="utf-8") as out, contextlib.ExitStack() as stack:
             place = folder / f"worker-{number}"
             cluster = Cluster(
-                directory=place / "cluster", installation=server_installation(16), settings={"autovacuum": "off"}
+                directory=place / "cluster",
+                installation=server_installation(chosen.major),
+                settings={"autovacuum": "off"},
             )
             cluster.start()
             stack.callback(cluster.discard)
-            stage = Stage(
-                folder=place,
-                cluster=cluster,
-                migrations=ROOT / "runbooks/master_tables/migrations",
-                runbook="master_tables",
-                backup="dump",
-                fill=BASE_ROWS,
-            )
-            stage.prepare()
-            for section, result, spent_s in _trials(stage, chosen, number):
+            stages = Stages(folder=place, cluster=cluster, stack=stack)
+            for section, result, spent_s in _trials(stages, chosen, number):
                 line = {name: getattr(result, name) for name in Result.__slots__}
-                line |= {"section": section, "points": len(stage.points_of(section)), "spent_s": spent_s}
+                line |= {"section": section, "points": stages.points_of(section), "spent_s": spent_s}
                 out.write(json.dumps(line) + "\n")
                 out.flush()
                 for problem in result.problems:
@@ -85,12 +130,12 @@ def _worker(number: int, chosen: argparse.Namespace, folder: Path) -> Path:
         os._exit(code)
 
 
-def _trials(stage: Stage, chosen: argparse.Namespace, number: int) -> Iterator[tuple[str, Result, float]]:
+def _trials(stages: Stages, chosen: argparse.Namespace, number: int) -> Iterator[tuple[str, Result, float]]:
     dice = Random(chosen.seed * 1000 + number)
     share = -(-chosen.runs // chosen.workers)
     for section in chosen.sections.split(","):
         began = last = time.monotonic()
-        for count, result in enumerate(_section(stage, section, chosen, number, dice, share), start=1):
+        for count, result in enumerate(_section(stages.of(section), section, chosen, number, dice, share), start=1):
             now = time.monotonic()
             yield section, result, now - last
             if now - last > LONG_S:
@@ -105,11 +150,10 @@ def _section(
 ) -> Iterator[Result]:
     match section:
         case "deploy" | "rollback":
-            total = len(stage.points[section])
-            every = list(range(1, total + 1))
-            if chosen.points != "all":
-                every = every[:: max(1, total // int(chosen.points))]
+            every = _chosen(list(range(1, len(stage.points[section]) + 1)), chosen)
             yield from sections.at_points(stage, section, every[number :: chosen.workers])
+        case "set-null" | "quarantine" | "delete" | "reassign" | "hosts":
+            yield from _there_and_back(stage, chosen, number, dice, share)
         case "random":
             yield from sections.at_random_times(stage, "deploy", dice, share)
             yield from sections.at_random_times(stage, "rollback", dice, share)
@@ -124,8 +168,29 @@ def _section(
         case "starters":
             yield from sections.two_starters(stage, -(-chosen.starts // chosen.workers))
         case _:
-            message = f"no section {section}; known: {', '.join(SECTIONS)}"
+            message = f"no section {section}; known: {', '.join((*SECTIONS, *OTHERS))}"
             raise SystemExit(message)
+
+
+def _there_and_back(
+    stage: Stage, chosen: argparse.Namespace, number: int, dice: Random, share: int
+) -> Iterator[Result]:
+    """Both ways: at every point, at any moment, twice, and with the server stopped."""
+    for command in (stage.there, stage.back):
+        points = list(range(1, len(stage.points[command]) + 1))
+        if isinstance(stage, HostStage):
+            points = around_hosts(stage, command)
+        yield from sections.at_points(stage, command, _chosen(points, chosen)[number :: chosen.workers])
+        yield from sections.at_random_times(stage, command, dice, share)
+        yield from sections.twice(stage, command, dice, share)
+        yield from sections.server_stopped(stage, command, dice, share)
+    if isinstance(stage, RepairStage):
+        yield from given_up(stage, dice, share)
+
+
+def _chosen(points: list[int], chosen: argparse.Namespace) -> list[int]:
+    """All of them, or as many as were asked for, spread over all."""
+    return points if chosen.points == "all" else points[:: max(1, len(points) // int(chosen.points))]
 
 
 def _tell(results: list[dict[str, object]], chosen: argparse.Namespace) -> int:

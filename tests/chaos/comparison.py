@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator.adapters import events, ledger
@@ -15,18 +17,56 @@ from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.programs import dump_installation
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.core.chain import examine
+from orchestrator.core.remediation import SCHEMA
 from orchestrator.core.run import Run
+
+KEPT = """
+select c.relname, string_agg(format('%%s %%s %%s', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull), ', '
+       order by a.attnum) as columns
+from pg_namespace n left join pg_class c on c.relnamespace = n.oid and c.relkind = 'r'
+left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where n.nspname = %s group by c.relname order by c.relname
+"""
 
 
 def dump(url: str) -> str:
-    """Schema and rows as pg_dump writes them, without the ledger and without what differs from call to call."""
+    """Schema and rows as pg_dump writes them, without the ledger and without what differs from call to call.
+
+    That is also the place of a row in its table, and of a copy that a remediation keeps its name and its marks.
+    """
     with psycopg.connect(url) as connection:
         major = connection.info.server_version // 10000
     tools = dump_installation(server_major=major, restore_major=major)
-    command = [str(tools.program("pg_dump")), "--exclude-schema=orchestrator", "--dbname", url]
+    without = [f"--exclude-schema={each}" for each in ("orchestrator", SCHEMA)]
+    command = [str(tools.program("pg_dump")), *without, "--dbname", url]
     done = subprocess.run(command, env=tools.environment(), capture_output=True, text=True, check=True)
     lines = (line for line in done.stdout.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict")))
-    return "\n".join(line for line in lines if line)
+    return "\n".join((*_sorted(line for line in lines if line), *kept(url)))
+
+
+def kept(url: str) -> Iterator[str]:
+    """What remediations keep: the tables' columns and their rows, without what is another in every run."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name, columns in connection.execute(KEPT, (SCHEMA,)).fetchall():
+            yield f"kept: {columns}"
+            if name is None:
+                continue
+            rows = sql.SQL("select (to_jsonb(t) - {marks}::text[])::text from {table} t order by 1").format(
+                marks=sql.Literal(["kept_number", "kept_by_run", "kept_at"]), table=sql.Identifier(SCHEMA, name)
+            )
+            yield from (row for (row,) in connection.execute(rows).fetchall())
+
+
+def _sorted(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a dump with the rows of each table in an order of their own: where a row lies is not content."""
+    rows: list[str] | None = None
+    for line in lines:
+        if rows is None or line == "\\.":
+            yield from sorted(rows or ())
+            yield line
+            rows = [] if line.startswith("COPY ") else None
+        else:
+            rows.append(line)
 
 
 def looking(url: str) -> psycopg.Connection[dict[str, object]]:
@@ -52,6 +92,7 @@ def flaws(url: str, runs: Path) -> Iterator[str]:
                 yield f"journal of {name}: {found.state}: {found.problem}"
             counts = Counter(event.data for event in kept if event.kind in {"statement_done", "statement_undone"})
             effects = Counter((each.kind, _id(each.data)) for each in kept if each.kind.startswith("statement_"))
+            effects += Counter((each.kind, _batch(each.data)) for each in kept if each.kind in BATCHES)
             yield from (f"{name}: {kind} {what} {times} times" for (kind, what), times in effects.items() if times > 1)
             yield from (f"{name}: twice {data}" for data, times in counts.items() if times > 1)
         for run in runs_of(connection):
@@ -62,6 +103,14 @@ def flaws(url: str, runs: Path) -> Iterator[str]:
             " and datname = current_database()"
         ).fetchall()
         yield from (f"session {row['application_name']} is left" for row in found_sessions)
+
+
+BATCHES = {"rows_remediated", "rows_put_back"}
+
+
+def _batch(data: str) -> str:
+    """A batch by its number, which no other of the same run has."""
+    return f"batch {json.loads(data)['batch']}"
 
 
 def _id(data: str) -> str:

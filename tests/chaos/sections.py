@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
+from orchestrator.adapters import templates
 from orchestrator.adapters.embedded import Cluster
 from tests import servers
 from tests.chaos.comparison import dump, flaws
@@ -36,7 +37,10 @@ class Result:
 
 @dataclass(slots=True, kw_only=True)
 class Stage:
-    """A cluster with two templates, before and after a deployment, and how each ends when nobody interferes."""
+    """A cluster with two templates, before and after a deployment, and how each ends when nobody interferes.
+
+    `there` is the command that is tried and `back` its way back.
+    """
 
     folder: Path
     cluster: Cluster
@@ -45,24 +49,29 @@ class Stage:
     backup: str
     fill: str = ""
     policy: str = ""
+    there: Command = "deploy"
+    back: Command = "rollback"
     templates: dict[Command, str] = field(default_factory=dict)
     expected: dict[Command, str] = field(default_factory=dict)
     points: dict[Command, list[str]] = field(default_factory=dict)
     spent_s: dict[Command, float] = field(default_factory=dict)
     _count: int = 0
 
-    def prepare(self) -> None:
-        """Make the templates, and a run of each command that nobody interrupts."""
+    def prepare(self, *, way_back: bool = True) -> None:
+        """Make the templates, and a run of each command that nobody interrupts; without `way_back` of one only."""
+        _compile_reports()
         base = servers.fresh_database(self.cluster.url())
         with psycopg.connect(base, autocommit=True) as connection:
             for path in sorted(self.migrations.glob("*/migration.sql")):
                 connection.execute(path.read_bytes())
             connection.execute(self.fill.encode())
-        self.templates["deploy"] = servers.database_name(base)
-        deployed = self._whole("deploy")
-        self.templates["rollback"] = servers.database_name(deployed.direct)
+        self.templates[self.there] = servers.database_name(base)
+        deployed = self._whole(self.there)
+        if not way_back:
+            return
+        self.templates[self.back] = servers.database_name(deployed.direct)
         shutil.copytree(deployed.runs, self.folder / "deployed")
-        self._whole("rollback")
+        self._whole(self.back)
 
     def world(self, command: Command, *, name: str, through: Proxy | None = None, backup: str | None = None) -> World:
         """A fresh world in which that command can be given."""
@@ -75,9 +84,17 @@ class Stage:
             backup=backup or self.backup,
             policy=self.policy,
         )
-        if command == "rollback" and (self.folder / "deployed").exists():
+        self.furnish(made, command)
+        if command == self.back and (self.folder / "deployed").exists():
             shutil.copytree(self.folder / "deployed", made.runs)
         return made
+
+    def furnish(self, world: World, command: Command) -> None:
+        """What a stage of another kind gives a world beside its database."""
+
+    def beside(self, world: World, command: Command) -> Iterator[str]:
+        """What else is wrong with the end of a command; a stage of another kind has more to compare."""
+        yield from ()
 
     def points_of(self, section: str) -> list[str]:
         """The names of the points of the command that a section is named after; none for the others."""
@@ -92,6 +109,7 @@ class Stage:
         result.problems += list(flaws(world.direct, world.runs))
         if dump(world.direct) != self.expected[command]:
             result.problems.append("the dump differs")
+        result.problems += list(self.beside(world, command))
         if not result.problems:
             world.remove()
         return result
@@ -109,6 +127,13 @@ class Stage:
         problems = list(flaws(world.direct, world.runs))
         assert not problems, problems
         return world
+
+
+def _compile_reports() -> None:
+    """Every child inherits what its parent has compiled: half of a short run's time went into its templates."""
+    environment, _ = templates._environment(templates.NONE)
+    for path in templates.TEMPLATES.glob("report*"):
+        environment.get_template(path.name)
 
 
 def with_port(url: str, port: int) -> str:

@@ -18,13 +18,14 @@ from typing import Literal
 import psycopg
 
 from orchestrator.adapters import points
-from orchestrator.app import resuming, runs, walking_back
+from orchestrator.app import remediating, resuming, runs, walking_back
 from orchestrator.app.answer import Answer
+from orchestrator.app.remediating import Wish
 from orchestrator.app.request import Request
 from orchestrator.core.outcome import OrchestratorError
 from tests import servers
 
-Command = Literal["deploy", "resume", "rollback"]
+Command = Literal["deploy", "resume", "rollback", "remediate", "put-back"]
 
 HUNG_AFTER_S = 150
 LINGERS_FOR_S = 60
@@ -42,12 +43,17 @@ reconnect_within_s = 30
 [backup]
 mode = "{backup}"
 directory = "{folder}/backups"
+{more}
 """
 
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """One database with everything around it. `url` is how the commands reach it, `direct` how we look."""
+    """One database with everything around it. `url` is how the commands reach it, `direct` how we look.
+
+    `more` stands at the end of the inventory, `wish` is what is remediated. `asked` is called when a run does not know
+    whether a command on a host took effect: what it gives back is said with the next resume, done and again.
+    """
 
     folder: Path
     direct: str
@@ -55,14 +61,23 @@ class World:
     runbook: str = "master_tables"
     backup: str = "dump"
     policy: str = ""
+    more: str = ""
+    wish: Wish = field(default_factory=Wish)
+    asked: Callable[[], tuple[str | None, str | None]] = lambda: (None, None)
+    _said: tuple[str | None, str | None] = (None, None)
     hung: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Write the inventory."""
+        self.write_inventory()
+
+    def write_inventory(self) -> None:
+        """Write what stands in the fields, also after they were changed."""
         (self.folder / "inventory").mkdir(parents=True, exist_ok=True)
         place = self.folder / "url"
         place.write_text(self.url, encoding="utf-8")
-        text = INVENTORY.format(url=place, folder=self.folder, backup=self.backup, policy=self.policy)
+        told = {"backup": self.backup, "policy": self.policy, "more": self.more}
+        text = INVENTORY.format(url=place, folder=self.folder, **told)
         (self.folder / "inventory" / "staging.toml").write_text(text, encoding="utf-8")
 
     @property
@@ -100,6 +115,7 @@ class World:
         """Whatever has become of a run of this command: go on until it is done. Exit code, and how often it resumed."""
         for times in range(1, 8):
             code = self.act("resume")
+            self._said = self.asked() if "is not known" in self.last_words else (None, None)
             if code == 0:
                 return 0, times
             if "nothing to resume" in self.last_words:
@@ -142,12 +158,14 @@ class World:
     def _closed_as_done(self, command: Command) -> bool:
         query = (
             "select count(*) from orchestrator.event s join orchestrator.event f on f.run = s.run"
-            " where s.kind = 'run_started' and s.data ->> 'task' = %s"
+            " where s.kind = 'run_started' and s.data ->> 'task' = %s and (s.data ->> 'rolls_back' is null) = %s"
             " and f.kind = 'run_finished' and f.data ->> 'state' = 'done'"
         )
         with psycopg.connect(self.direct, autocommit=True) as connection:
             known = connection.execute("select to_regclass('orchestrator.event') is not null").fetchone()
-            row = connection.execute(query, (command,)).fetchone() if known and known[0] else None
+            task = "remediate" if command == "put-back" else command
+            wanted = (task, command not in {"rollback", "put-back"})
+            row = connection.execute(query, wanted).fetchone() if known and known[0] else None
         return bool(row and row[0])
 
     def _be(self, command: Command, visit: Callable[[str], None] | None) -> None:
@@ -179,7 +197,13 @@ class World:
             case "rollback":
                 return walking_back.rollback(self.request, run=None, yes=True, confirm=lambda _: False)
             case "resume":
-                return resuming.resume(self.request, abandon=None, yes=True, confirm=lambda _: False)
+                done, again = self._said
+                return resuming.resume(
+                    self.request, abandon=None, yes=True, confirm=lambda _: False, host_done=done, host_again=again
+                )
+            case "remediate" | "put-back":
+                wish = self.wish if command == "remediate" else Wish(undo=True, batch=self.wish.batch)
+                return remediating.remediate(self.request, wish, apply=True, yes=True, confirm=lambda _: False)
 
 
 def killer(at: int) -> Callable[[str], None]:

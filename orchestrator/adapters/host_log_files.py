@@ -1,0 +1,208 @@
+"""Files of a log on a host: which there are, and from where each is read when they were rotated in between.
+
+A file is known by its inode and a checksum of its beginning, never by its name: logrotate renames the old one, or
+copies it and cuts it short (copytruncate, pm2-logrotate), and an inode that is free is given to the next file.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+from orchestrator.core.watch_logs import LogPlace
+
+HEAD: Final = 256
+"""Bytes of a file's beginning that are summed up."""
+
+MOST_FILES: Final = 50
+SETTLING_S: Final = 60
+"""A copy that was written to so shortly before may still be looked for."""
+
+DAY_S: Final = 86_400
+"""An old file that somebody removes was read to its end, when nothing came to it for so long."""
+
+PACKED: Final = (".gz", ".xz", ".bz2", ".zst", ".zip", ".lz4")
+
+# stat of GNU and busybox, then of the BSDs; a name with a line break is passed over.
+SEEN: Final = 'stat -Lc "%i %s %Y" "$1" 2>/dev/null || stat -Lf "%i %z %m" "$1" 2>/dev/null'
+LIST: Final = """\
+LC_ALL=C; export LC_ALL
+seen() {{ {seen}; }}
+ls -td -- {patterns} 2>/dev/null | head -n {most} | while IFS= read -r file; do
+[ -f "$file" ] || continue
+told=$(seen "$file") || continue
+[ -r "$file" ] && may=yes || may=no
+echo "file $told $may x$(head -c {head} "$file" 2>/dev/null | od -An -v -tx1 | tr -d ' \\n') $file"
+done
+for folder in {folders}; do
+[ -d "$folder" ] || echo "nofolder $folder"
+[ ! -d "$folder" ] || {{ [ -x "$folder" ] && [ -r "$folder" ]; }} || echo "shut $folder"
+done
+"""
+READ: Final = """\
+{{ stat -Lc %i /dev/fd/3 2>/dev/null || stat -Lf %i /dev/fd/3
+tail -c +{start} <&3 | head -c {size}; }} 3<{file} 2>/dev/null
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A file as it stands there. `own` is one that the pattern means, not only one that may be a copy of it."""
+
+    file: str
+    inode: int
+    size: int
+    touched: int
+    readable: bool
+    head: bytes
+    own: bool
+    main: bool
+
+    def place(self, offset: int, inside: str = "") -> LogPlace:
+        """How far it was read."""
+        head = zlib.crc32(self.head[: min(HEAD, offset)])
+        return LogPlace(file=self.file, inode=self.inode, offset=offset, touched=self.touched, head=head, inside=inside)
+
+    def continues(self, place: LogPlace) -> bool:
+        """Whether what was read up to that place is what this file begins with."""
+        return self.size >= place.offset and zlib.crc32(self.head[: min(HEAD, place.offset)]) == place.head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A file, and from where it is read."""
+
+    listed: Listed
+    start: int
+    inside: str = ""
+
+
+def listing(patterns: Sequence[str]) -> str:
+    """What the host is asked: each pattern's files, and what rotation may have made of them."""
+    every = [made for each in patterns for made in (each, *_rotated(each), _renamed(each))]
+    folders = dict.fromkeys(posixpath.dirname(each) for each in patterns)
+    return LIST.format(
+        seen=SEEN,
+        patterns=" ".join(_globbed(each) for each in every),
+        folders=" ".join(shlex.quote(each) for each in folders if not _is_pattern(each)) or "/",
+        most=MOST_FILES,
+        head=HEAD,
+    )
+
+
+def reading(piece: Piece, size: int) -> str:
+    """So many bytes of a file, after its inode on a line of its own."""
+    return READ.format(start=piece.start + 1, size=size, file=shlex.quote(piece.listed.file))
+
+
+def listed(text: str, patterns: Sequence[str]) -> tuple[Listed, ...]:
+    """The files that were told, oldest first."""
+    found: dict[int, Listed] = {}
+    for each in filter(None, (_listed(line, patterns) for line in text.splitlines())):
+        # Several patterns may name a file, and a link leads to one that has another name.
+        if each.inode not in found or each.main:
+            found[each.inode] = each
+    return tuple(sorted(found.values(), key=lambda each: (each.touched, each.file)))
+
+
+def pieces(files: Sequence[Listed], places: Sequence[LogPlace]) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
+    """From where each file is read on, and what can no longer be read, in words.
+
+    A file that was not there is read from its beginning, when it was written to since; an older one is passed over.
+    """
+    newest = max((each.touched for each in places), default=0)
+    known = {each.inode: each for each in places}
+    found: dict[int, Piece] = {}
+    for each in files:
+        place = known.get(each.inode)
+        if place is not None and each.continues(place):
+            found[each.inode] = Piece(listed=each, start=place.offset, inside=place.inside)
+    lost = [each for each in places if each.inode not in found]
+    notes = []
+    for place in lost:
+        # What was cut short may have been copied before.
+        copies = (
+            each for each in files
+            if place.offset and each.inode not in found and each.touched >= newest and each.continues(place)
+        )  # fmt: skip
+        copy = next(copies, None)
+        if copy is not None:
+            found[copy.inode] = Piece(listed=copy, start=place.offset, inside=place.inside)
+        elif place.touched >= newest - DAY_S:
+            notes.append(_hole(place, files))
+    for each in files:
+        new = each.own and (each.touched >= newest or each.inode in known)
+        if each.inode not in found and (new or each.main):
+            found[each.inode] = Piece(listed=each, start=0 if new else each.size)
+    return tuple(found[each.inode] for each in files if each.inode in found), tuple(notes)
+
+
+def kept(files: Sequence[Listed], places: Sequence[LogPlace]) -> tuple[LogPlace, ...]:
+    """The places to go on from: an older file that rotation made, and that was read to its end, is of no more use."""
+    newest = max((each.touched for each in places), default=0)
+    by_inode = {each.inode: each for each in files}
+    return tuple(
+        each for each in places
+        if (file := by_inode[each.inode]).main or each.touched >= newest - SETTLING_S or each.offset < file.size
+    )  # fmt: skip
+
+
+def _hole(place: LogPlace, files: Sequence[Listed]) -> str:
+    here = next((each for each in files if each.inode == place.inode or each.file == place.file), None)
+    if here is not None and here.inode == place.inode:
+        return f"{place.file} was cut short: what came to it after the last sample may be missing"
+    return (
+        f"{place.file} is gone before it was read to its end: what came to it after the last sample is missing (needs:"
+        " delaycompress where it is rotated)"
+    )
+
+
+def _listed(line: str, patterns: Sequence[str]) -> Listed | None:
+    parts = line.split(" ", 6)
+    if len(parts) != 7 or parts[0] != "file" or not all(each.isdecimal() for each in parts[1:4]):  # noqa: PLR2004
+        return None
+    _, inode, size, touched, may, head, name = parts
+    if name.endswith(PACKED):
+        return None
+    main = any(_matches(name, each) for each in patterns)
+    return Listed(
+        file=name,
+        inode=int(inode),
+        size=int(size),
+        touched=int(touched),
+        readable=may == "yes",
+        head=bytes.fromhex(head[1:]),
+        own=main or any(_matches(name, made) for each in patterns for made in _rotated(each)),
+        main=main,
+    )
+
+
+def _rotated(pattern: str) -> tuple[str, str]:
+    """What logrotate calls the older ones: `api.log.1`, `api.log-20261125`."""
+    return f"{pattern}.[0-9]*", f"{pattern}-[0-9]*"
+
+
+def _renamed(pattern: str) -> str:
+    """What others call them: `api-2026-11-25.log`, `api__2026-11-25_00-00-00.log`, `api.1.log`."""
+    stem, suffix = posixpath.splitext(pattern)
+    return f"{stem}[-_.]*[0-9]*{suffix}"
+
+
+def _is_pattern(path: str) -> bool:
+    return any(each in path for each in "*?[")
+
+
+def _globbed(pattern: str) -> str:
+    """For a shell: only what stands for other characters keeps its meaning."""
+    return re.sub(r"[^\w./*?\[\]-]", lambda found: f"\\{found[0]}", pattern, flags=re.ASCII)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """As in the shell: what * stands for holds no slash."""
+    return fnmatchcase(name, pattern) and name.count("/") == pattern.count("/")
