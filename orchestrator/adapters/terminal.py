@@ -244,9 +244,11 @@ def _walked_back(summary: Summary) -> str:
         return "the catalog is not what it was before"
     if summary.state == "done":
         return "the catalog is what it was before"
-    if not summary.undone:
+    given = sum(each.back == "done" for each in summary.hosts)
+    hosts = f", {counted(given, 'command')} taken back on hosts" if given else ""
+    if not summary.undone and not given:
         return "nothing was walked back yet"
-    return f"{counted(summary.undone, 'statement')} walked back, each is on record"
+    return f"{counted(summary.undone, 'statement')} walked back{hosts}, each is on record"
 
 
 def safety(summary: Summary) -> str:
