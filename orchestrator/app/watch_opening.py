@@ -18,6 +18,7 @@ from orchestrator.app.watch_keeping import STEP, WatchKeeping
 from orchestrator.core import chain
 from orchestrator.core.chain import Flaw
 from orchestrator.core.entry import Entry
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import CannotConnect, OrchestratorError, Refused
 
 READ_WITHIN_S: Final = 60.0
@@ -174,7 +175,8 @@ def _rebuild(site: Site, folder: RunFolder, there: KeptWatch, held: Sequence[Ent
     lost = known[common:]
     JournalCopy(folder=folder).rebuild(held, lost)
     if lost:
-        told = f"{len(lost)} events of this machine were not brought before another went on"
+        gone = counted(len(lost), "event of this machine was", "events of this machine were")
+        told = f"{gone} not brought before another went on"
         site.screen.line(f"{told}: they stay in {folder.path}, beside the journal")
 
 
