@@ -134,10 +134,9 @@ class _Leaving:
 
     def _answer(self) -> Answer:
         site, copied = self.work.site, self.copied
-        told = (
-            f"{len(copied.written)} journals copied to {site.request.runs}, {len(copied.there)} were there"
-            f"{f', {len(copied.beside)} put beside another' if copied.beside else ''}"
-        )
+        beside = f", {len(copied.beside)} put beside another" if copied.beside else ""
+        written = counted(len(copied.written), "journal")
+        told = f"{written} copied to {site.request.runs}, {len(copied.there)} there already{beside}"
         site.screen.line(f"{site.environment.name}: schema orchestrator is gone; {told}", status="done")
         for line in self.lost:
             site.screen.line(f"  lost: {line}")

@@ -191,7 +191,5 @@ class WatchKeeping:
         if problem and not self._problem:
             self.screen.line(f"for now this watch is kept on this machine only: {problem}")
         elif self._problem and not problem:
-            self.screen.line(
-                f"kept in the database, too, from now on: {counted(missed, 'event was', 'events were')} brought"
-            )
+            self.screen.line(f"kept in the database, too, from now on: {counted(missed, 'event')} brought")
         self._problem = problem

@@ -33,7 +33,7 @@ from tests.acceptance.desk import (
     rows,
     value,
 )
-from tests.acceptance.test_interruption import started, when
+from tests.acceptance.test_interruption import no_session, started, when
 from tests.conftest import MATRIX, ClusterUrl
 
 SCRATCH = "select datname from pg_database where datname like 'orchestrator\\_scratch\\_%'"
@@ -165,8 +165,7 @@ def test_the_copy_is_gone_after_a_kill(desk: Desk, staging: str, moment: str, fo
         process.communicate()
     assert process.returncode == -signal.SIGKILL
     (left,) = desk.runs.glob("*")
-    while rows(staging, "select 1 from pg_stat_activity where application_name like 'orchestrator/%%'"):
-        continue
+    no_session(staging)
     assert len(rows(staging, SCRATCH)) == 1
     with pytest.raises(Refused, match="repeated and not resumed"):
         desk.resume()
