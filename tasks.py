@@ -456,11 +456,11 @@ def preflight(request, *, grants=False):
 @command(format="sql: a script that psql can run", only=ONLY)
 def plan(request, *, format=None, only=None):
     """Show contract against catalog, and the statements that would be executed."""
-    from orchestrator.app import reading
+    from orchestrator.app import planning
 
     # A plan lives until it is printed, and then the program ends: a collector would only look at it again and again.
     gc.disable()
-    return reading.plan(request, form=format)
+    return planning.plan(request, form=format)
 
 
 @command(

@@ -157,11 +157,11 @@ class Screen:
             self.line(f"  {answer}")
         for difference in summary.differences:
             self.line(f"  differs from before: {difference}")
-        self.line(f"  {safety(summary)}")
-        for step in summary.next_steps:
-            self.line(f"  next: {step}")
-        if report:
-            self.line(f"  report: {report}")
+        safe = f"  {safety(summary)}"
+        after = [f"  next: {step}" for step in summary.next_steps] + ([f"  report: {report}"] if report else [])
+        # Exit code 1 promises it: the last line of a run that failed says what is left of it.
+        for told in (*after, safe) if summary.state == "failed" else (safe, *after):
+            self.line(told)
 
     def _started(self, event: RunStarted, run: Run) -> None:
         dry = " (dry run: nothing is changed)" if event.dry_run else ""

@@ -102,7 +102,7 @@ def test_without_the_policy_nothing_changes(desk: Desk, small: str) -> None:
 
 def test_the_policy_is_acted_upon(desk: Desk, small: str) -> None:
     """Preflight does not list it any more among the settings that are not, and counts what is planned."""
-    desk.environment("staging", small, policy=POLICY)
+    desk.environment("staging", small, policy=f"{POLICY}\nmonitor_rollback = true")
     answer = desk.preflight(runbook=desk.runbook(LINES))
     assert finding(answer, "settings-kept")["status"] == "pass"
     assert finding(answer, "supporting-index")["observed"] == "3 indexes are planned"
