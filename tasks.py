@@ -103,6 +103,8 @@ def _answer(act: Callable[[], Answer], *, json: bool) -> None:
         _fail("interrupted; what took effect is on record, invoke status tells how far it came", EXIT_HELD, json=json)
     if json:
         sys.stdout.writelines(answer.text())
+    # The program ends: Python's last collections need not look through all that a large answer is made of.
+    gc.freeze()
     raise Exit(code=answer.exit_code)
 
 
