@@ -124,7 +124,7 @@ class RemediationView:
             yield f"{counted(self.orphans_left, 'orphan is', 'orphans are')} left"
         yield from self.elsewhere
         if self.kept_rows:
-            yield f"{self.kept_rows} rows are kept in {self.kept}"
+            yield f"{counted(self.kept_rows, 'row is', 'rows are')} kept in {self.kept}"
 
 
 def left_alone(rows: int, referring: Sequence[str], *, would: bool) -> str:

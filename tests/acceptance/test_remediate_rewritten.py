@@ -6,11 +6,11 @@ import pytest
 
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, OrchestratorError, Refused
 from tests.acceptance.desk import Desk, execute, rows, value
-from tests.acceptance.test_remediate import data, orphans, remediate, shop
+from tests.acceptance.test_remediate import data, empty, orphans, remediate, shop
 from tests.acceptance.test_remediate_odd import parted
 from tests.conftest import MATRIX
 
-__all__ = ["parted", "shop"]
+__all__ = ["empty", "parted", "shop"]
 
 TRIGGER = (
     "create function odd() returns trigger language plpgsql as $$ begin {body} end $$",
