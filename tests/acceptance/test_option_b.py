@@ -247,9 +247,13 @@ def test_a_developer_asks_before_a_write(shop: Shop, desk: Desk, database: str) 
             two.execute('delete from "Odd "" schema"."Kun; den" where id = 2')
     with app_role(database) as connection:
         assert connection.execute('select orphan_audit."check_notes_order $1"(1)').fetchone() == (True,)
-        for forbidden in ("orphan_audit.record_audit()", "(select count(*) from orphan_audit.finding)"):
+        for forbidden in (
+            "call orphan_audit.record_audit()",
+            "select orphan_audit.begin_audit()",
+            "select from orphan_audit.finding",
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(f"select {forbidden}")
+                connection.execute(forbidden.encode())
 
 
 @MATRIX
