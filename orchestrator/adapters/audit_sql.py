@@ -48,6 +48,7 @@ RECORDING: Final[Sequence[tuple[ObjectKind, str]]] = (
     ("procedure", RECORD),
     *(("function", each) for each in (*COUNTING, "schedule", "unschedule", "scheduled")),
 )
+SCHEDULE: Final = "SELECT orphan_audit.schedule()"
 UNSCHEDULE: Final = "SELECT orphan_audit.unschedule()"
 
 
@@ -77,7 +78,7 @@ class AuditSql:
             hourly=sql.Literal(HOURLY),
             job=sql.Literal(JOB),
         )
-        return _piece(RECORDER, text, RECORDING, last="SELECT orphan_audit.schedule()")
+        return _piece(RECORDER, text, RECORDING, last=SCHEDULE)
 
     def relation(self, relation: Relation, name: str, catalog: Catalog) -> Piece:
         """A view, and `check_`, `lock_` and `require_`: whether a reference holds, until when, or else an error."""
@@ -118,10 +119,11 @@ class AuditSql:
         return _drop([(each.kind, each.name) for each in objects])
 
     def recreate(self, objects: Sequence[AuditObject]) -> tuple[str, ...]:
-        """Views before the functions; a table's text is not known, so that none comes back this way."""
+        """Views before the functions, the job last; a table's text is not known, so that none comes back this way."""
         known = sorted((each for each in objects if each.definition), key=lambda each: -LAST_FIRST[each.kind])
         texts = [_definition(each) for each in known]
-        return (*texts, *(_comment(each.kind, each.name, each.comment) for each in known))
+        job = (SCHEDULE,) if ("function", "schedule") in {each.key for each in known} else ()
+        return (*texts, *(_comment(each.kind, each.name, each.comment) for each in known), *job)
 
 
 def _piece(

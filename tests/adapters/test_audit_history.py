@@ -14,6 +14,8 @@ from orchestrator.adapters.audit_history import AuditHistory
 from orchestrator.adapters.audit_sql import AuditSql
 from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.sql_templates import render_sql
+from orchestrator.core.audit_objects import by_piece
+from orchestrator.core.audit_plan import RECORDER
 from orchestrator.core.catalog import TableName
 from orchestrator.core.contract import Contract, Priority, Relation
 from orchestrator.core.outcome import OrchestratorError
@@ -178,7 +180,7 @@ def test_a_recorder_of_an_older_version_is_called_as_it_was(installed: psycopg.C
     assert (event.audit, event.health) == (1, "ok")
 
 
-RECORDER = "select pid, backend_xid is null from pg_stat_activity where wait_event = 'advisory' and pid <> all (%s)"
+AT_WORK = "select pid, backend_xid is null from pg_stat_activity where wait_event = 'advisory' and pid <> all (%s)"
 TABLES_LOCKED = """
 select c.relname::text from pg_locks l join pg_class c on c.oid = l.relation
 where l.pid = %s and c.relkind = 'r' and c.relnamespace <> 'pg_catalog'::regnamespace order by 1
@@ -205,7 +207,7 @@ def test_a_count_holds_its_own_relation_and_no_transaction_id(
     installed.execute("select pg_advisory_lock(7)")
     with ThreadPoolExecutor(1) as threads:
         recording = threads.submit(history(database).record, keeps_keys=False, shows_keys=False)
-        pid, without_id = until(installed, RECORDER, before)
+        pid, without_id = until(installed, AT_WORK, before)
         assert without_id
         # The parent was read for the relation before this one.
         assert [row[0] for row in installed.execute(TABLES_LOCKED, (pid,))] == ["child"]
@@ -260,9 +262,14 @@ def test_pg_cron_is_used_where_it_is_installed(cluster_url: ClusterUrl) -> None:
         assert jobs == [("orphan_audit", "17 * * * *", 'CALL "orphan_audit".record_audit()')]
         assert history(url).scheduled()
         connection.execute(jobs[0][2].encode())
-        for text in AuditSql().recorder().drop:
+        recorder = by_piece(DatabaseCatalog(server=server_of(url)).catalog().audit_objects)[RECORDER]
+        for text in AuditSql().drop(recorder):
             connection.execute(text.encode())
         assert connection.execute("select count(*) from cron.job").fetchone() == (0,)
+        # As the way back of a newer recorder brings it back.
+        for text in AuditSql().recreate(recorder):
+            connection.execute(text.encode())
+        assert connection.execute("select jobname, schedule, command from cron.job").fetchall() == jobs
     servers.drop_database(url)
 
 
