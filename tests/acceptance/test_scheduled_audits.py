@@ -100,6 +100,15 @@ def test_the_next_scheduled_audit_finds_what_was_lost_and_calls_once(
     monkeypatch.setattr(delivery, "END_WITHIN_S", 5.0)
     assert recording.record(desk.request(runbook=shop.runbook)).document["run"] is None
     assert len(slack.tops()) == told + 2
+    # No count at all is worse than a bad one.
+    execute(
+        database,
+        "create or replace view orphan_audit.orders_customer as select id, customer from orders where 1 / (id - id) > 0",
+    )
+    assert recording.record(desk.request(runbook=shop.runbook)).document["health"] == "unknown"
+    words = str(slack.tops()[-1])
+    assert "Critical relations cannot be counted" in words
+    assert "division by zero" in words
     execute(database, "delete from notes where id = 3", "delete from orders where id > 2")
     assert desk.rollback(runbook=shop.runbook).exit_code == EXIT_DONE
     assert fingerprint(database) == before
