@@ -105,7 +105,9 @@ class HostLogs:
 
 def _unread(last: HostLogRead, why: str) -> HostLogRead:
     """The place of before, and why it is still that."""
-    return HostLogRead(host=last.host, log=last.log, places=last.places, cursor=last.cursor, unknown=why)
+    return HostLogRead(
+        host=last.host, log=last.log, places=last.places, cursor=last.cursor, newest=last.newest, unknown=why
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +130,7 @@ class _Reading:
         shut = [f"{each.file} cannot be read (needs: read access)" for each in files if each.main and not each.readable]
         if not self.last.places:
             return self._first(readable, note="; ".join(shut))
-        pieces, holes = host_log_files.pieces(readable, self.last.places)
+        pieces, lost, holes = host_log_files.pieces(readable, self.last.places, self.last.newest)
         places, total, self.left = [], LineCounts(), MOST
         for piece in pieces:
             counts = LineCounts().go_on(piece.inside)
@@ -141,7 +143,8 @@ class _Reading:
         return HostLogRead(
             host=self.host.name,
             log=self.last.log,
-            places=host_log_files.kept(readable, places),
+            places=(*host_log_files.kept(readable, places), *lost),
+            newest=max(self.last.newest, host_log_files.newest(readable)),
             lines=total.lines,
             errors=total.errors,
             violations=total.violations,
@@ -164,6 +167,7 @@ class _Reading:
             host=self.host.name,
             log=self.last.log,
             places=tuple(reversed(places)),
+            newest=host_log_files.newest(files),
             lines=total.lines,
             errors=total.errors,
             first=True,

@@ -10,8 +10,8 @@ import posixpath
 import re
 import shlex
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -24,22 +24,23 @@ MOST_FILES: Final = 50
 SETTLING_S: Final = 60
 """A copy that was written to so shortly before may still be looked for."""
 
-DAY_S: Final = 86_400
-"""An old file that somebody removes was read to its end, when nothing came to it for so long."""
+COPY: Final = "copy"
+"""Stands in a place instead of what is inside: of this file it is not known yet whether it is one."""
 
 PACKED: Final = (".gz", ".xz", ".bz2", ".zst", ".zip", ".lz4")
 
-# stat of GNU and busybox, then of the BSDs; a name with a line break is passed over.
-SEEN: Final = 'stat -Lc "%i %s %Y" "$1" 2>/dev/null || stat -Lf "%i %z %m" "$1" 2>/dev/null'
+# stat of GNU and busybox, then of the BSDs. A file is opened once: its name may be another file's a moment later. One
+# whose name has a line break is passed over.
 LIST: Final = """\
 LC_ALL=C; export LC_ALL
-seen() {{ {seen}; }}
+seen() {{ stat -Lc "%i %s %Y" "$1" 2>/dev/null || stat -Lf "%i %z %m" "$1" 2>/dev/null; }}
 ls -td -- {patterns} 2>/dev/null | head -n {most} | while IFS= read -r file; do
 [ -f "$file" ] || continue
-told=$(seen "$file") || continue
-[ -r "$file" ] && may=yes || may=no
-echo "file $told $may x$(head -c {head} "$file" 2>/dev/null | od -An -v -tx1 | tr -d ' \\n') $file"
-done
+if [ -r "$file" ]; then
+{{ told=$(seen /dev/fd/3) && echo "file $told yes x$(head -c {head} <&3 | od -An -v -tx1 | tr -d ' \\n') $file"
+}} 3<"$file"
+else told=$(seen "$file") && echo "file $told no x $file"; fi
+done 2>/dev/null
 for folder in {folders}; do
 [ -d "$folder" ] || echo "nofolder $folder"
 [ ! -d "$folder" ] || {{ [ -x "$folder" ] && [ -r "$folder" ]; }} || echo "shut $folder"
@@ -73,6 +74,24 @@ class Listed:
         """Whether what was read up to that place is what this file begins with."""
         return self.size >= place.offset and zlib.crc32(self.head[: min(HEAD, place.offset)]) == place.head
 
+    def doubtful(self, places: Sequence[LogPlace], living: Sequence[Listed], doubted: Mapping[int, LogPlace]) -> bool:
+        """Whether this may be a copy of what was counted already, and has not been cut short yet or is not whole yet.
+
+        Of an empty file nobody knows. A file that begins like another and is still written to a sample later is none.
+        """
+        if any(self.inode == place.inode for place in places):
+            return False
+        twin = any(map(self._copies, places)) or any(map(self._begins_as, living)) or (not self.size and bool(living))
+        return twin and (self.inode not in doubted or self.touched <= doubted[self.inode].touched)
+
+    def _begins_as(self, other: Listed) -> bool:
+        size = min(len(self.head), len(other.head))
+        return size > 0 and self.head[:size] == other.head[:size]
+
+    def _copies(self, place: LogPlace) -> bool:
+        size = min(HEAD, place.offset)
+        return 0 < size <= self.size and zlib.crc32(self.head[:size]) == place.head
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
@@ -88,7 +107,6 @@ def listing(patterns: Sequence[str]) -> str:
     every = [made for each in patterns for made in (each, *_rotated(each), _renamed(each))]
     folders = dict.fromkeys(posixpath.dirname(each) for each in patterns)
     return LIST.format(
-        seen=SEEN,
         patterns=" ".join(_globbed(each) for each in every),
         folders=" ".join(shlex.quote(each) for each in folders if not _is_pattern(each)) or "/",
         most=MOST_FILES,
@@ -111,54 +129,64 @@ def listed(text: str, patterns: Sequence[str]) -> tuple[Listed, ...]:
     return tuple(sorted(found.values(), key=lambda each: (each.touched, each.file)))
 
 
-def pieces(files: Sequence[Listed], places: Sequence[LogPlace]) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
-    """From where each file is read on, and what can no longer be read, in words.
+def newest(files: Sequence[Listed]) -> int:
+    """When one of them was last written to."""
+    return max((each.touched for each in files if each.own), default=0)
 
-    A file that was not there is read from its beginning, when it was written to since; an older one is passed over.
+
+def pieces(
+    files: Sequence[Listed], before: Sequence[LogPlace], newest_before: int
+) -> tuple[tuple[Piece, ...], tuple[LogPlace, ...], tuple[str, ...]]:
+    """From where each file is read on, the places to look for once more, and what can no longer be read, in words.
+
+    A file that was not there is read from its beginning, when it was written to since; an older one is passed over. One
+    that is not found may just be getting another name.
     """
-    newest = max((each.touched for each in places), default=0)
-    known = {each.inode: each for each in places}
+    doubted = {each.inode: each for each in before if each.inside == COPY}
+    places = [each for each in before if each.inside != COPY]
+    free = {each.inode: each for each in files}
     found: dict[int, Piece] = {}
-    for each in files:
-        place = known.get(each.inode)
-        if place is not None and each.continues(place):
-            found[each.inode] = Piece(listed=each, start=place.offset, inside=place.inside)
-    lost = [each for each in places if each.inode not in found]
-    notes = []
-    for place in lost:
-        # What was cut short may have been copied before.
-        copies = (
-            each for each in files
-            if place.offset and each.inode not in found and each.touched >= newest and each.continues(place)
-        )  # fmt: skip
-        copy = next(copies, None)
-        if copy is not None:
-            found[copy.inode] = Piece(listed=copy, start=place.offset, inside=place.inside)
-        elif place.touched >= newest - DAY_S:
-            notes.append(_hole(place, files))
-    for each in files:
-        new = each.own and (each.touched >= newest or each.inode in known)
-        if each.inode not in found and (new or each.main):
+    recent = newest_before - SETTLING_S
+    same = [each for each in places if each.inode in free and free[each.inode].continues(each)]
+    for place in same:
+        found[place.inode] = Piece(listed=free.pop(place.inode), start=place.offset, inside=place.inside)
+    living = [each.listed for each in found.values()]
+    lost: list[LogPlace] = []
+    for place in (each for each in places if each not in same):
+        # What was cut short may have been copied before, and the longest copy is the last.
+        copies = (each for each in free.values() if place.offset and each.touched >= recent and each.continues(place))
+        last = max(copies, key=lambda each: each.size, default=None)
+        if last is None:
+            lost.append(place)
+        else:
+            found[last.inode] = Piece(listed=free.pop(last.inode), start=place.offset, inside=place.inside)
+    doubts = tuple(each.place(0, COPY) for each in free.values() if each.own and each.doubtful(places, living, doubted))
+    known = {each.inode for each in (*places, *doubted.values())}
+    for each in free.values():
+        new = each.own and (each.touched >= newest_before or each.inode in known)
+        if (new or each.main) and each.inode not in {doubt.inode for doubt in doubts}:
             found[each.inode] = Piece(listed=each, start=0 if new else each.size)
-    return tuple(found[each.inode] for each in files if each.inode in found), tuple(notes)
+    notes = tuple(_hole(each, files) for each in lost if each.missed == 1)
+    once = tuple(replace(each, missed=1 if each.touched >= recent else 2) for each in lost if not each.missed)
+    return tuple(found[each.inode] for each in files if each.inode in found), (*once, *doubts), notes
 
 
 def kept(files: Sequence[Listed], places: Sequence[LogPlace]) -> tuple[LogPlace, ...]:
     """The places to go on from: an older file that rotation made, and that was read to its end, is of no more use."""
-    newest = max((each.touched for each in places), default=0)
+    recent = newest(files) - SETTLING_S
     by_inode = {each.inode: each for each in files}
     return tuple(
-        each for each in places
-        if (file := by_inode[each.inode]).main or each.touched >= newest - SETTLING_S or each.offset < file.size
-    )  # fmt: skip
+        each
+        for each in places
+        if (file := by_inode[each.inode]).main or each.touched >= recent or each.offset < file.size
+    )
 
 
 def _hole(place: LogPlace, files: Sequence[Listed]) -> str:
-    here = next((each for each in files if each.inode == place.inode or each.file == place.file), None)
-    if here is not None and here.inode == place.inode:
-        return f"{place.file} was cut short: what came to it after the last sample may be missing"
+    if any(each.inode == place.inode for each in files):
+        return f"{place.file} was cut short: what came to it shortly before may be missing"
     return (
-        f"{place.file} is gone before it was read to its end: what came to it after the last sample is missing (needs:"
+        f"{place.file} was gone before it was read to its end: what came to it shortly before is missing (needs:"
         " delaycompress where it is rotated)"
     )
 

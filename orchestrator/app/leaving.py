@@ -23,6 +23,7 @@ from orchestrator.app.request import Request
 from orchestrator.app.site import Site
 from orchestrator.app.work import works_of
 from orchestrator.core.leaving import Copied, Standing, losses, objections
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, ConnectionLost, OrchestratorError, Refused
 
 KIB = 1024
@@ -133,10 +134,9 @@ class _Leaving:
 
     def _answer(self) -> Answer:
         site, copied = self.work.site, self.copied
-        told = (
-            f"{len(copied.written)} journals copied to {site.request.runs}, {len(copied.there)} were there"
-            f"{f', {len(copied.beside)} put beside another' if copied.beside else ''}"
-        )
+        beside = f", {len(copied.beside)} put beside another" if copied.beside else ""
+        written = counted(len(copied.written), "journal")
+        told = f"{written} copied to {site.request.runs}, {len(copied.there)} there already{beside}"
         site.screen.line(f"{site.environment.name}: schema orchestrator is gone; {told}", status="done")
         for line in self.lost:
             site.screen.line(f"  lost: {line}")
@@ -195,8 +195,8 @@ def _tell(site: Site, found: Standing, against: tuple[str, ...], lost: tuple[str
     line(f"{site.environment.name}: ledger of version {found.version}, {found.size // KIB} KiB, owner {found.owner}")
     line(f"  runs: {states}")
     for each in (*found.tables, *found.kept):
-        line(f"  {each.schema}.{each.name}: {each.rows} rows, {each.size // KIB} KiB")
-    line(f"  watches: {len(found.watches)}; option B: {len(found.audits)} objects")
+        line(f"  {each.schema}.{each.name}: {counted(each.rows, 'row')}, {each.size // KIB} KiB")
+    line(f"  watches: {len(found.watches)}; option B: {counted(len(found.audits), 'object')}")
     for told in against:
         line(f"  keeps --uninstall from its work: {told}")
     for told in lost:

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from orchestrator.core.entry import Entry
+from orchestrator.core.nouns import counted
 
 SHOWN: Final = 3
 """How many of several names a line tells."""
 
 ENTRIES: Final = frozenset({"run", "seq", "at", "actor", "kind", "data", "previous", "hash"})
 HEADS: Final = frozenset({"id", "environment", "head_seq", "head_hash"})
-LEASES: Final = frozenset({"token", "host", "machine", "pid", "started", "os_user", "expires_at", "released"})
+OWNER: Final = ("host", "machine", "pid", "started", "os_user")
+LEASES: Final = frozenset({*OWNER, "token", "holder", "taken_at", "heartbeat_at", "expires_at", "released"})
 """Columns by which a table of the ledger is known, whatever its name and the version that made it."""
 
 MADE = re.compile(
@@ -127,13 +129,13 @@ def losses(found: Standing) -> Iterator[str]:
     for each in found.runs:
         if each.left:
             yield (
-                f"run {each.run}: {each.left} changes of it stand, and stay; the way back is known to the ledger alone:"
-                " no rollback, no resume, no verify against the database any more"
+                f"run {each.run}: the way back of {counted(each.left, 'change')}, which will stay: no rollback,"
+                " no resume, no verify against the database any more"
             )
     if found.approvals:
-        yield f"{found.approvals} approvals that were given before any run and are not used yet"
+        yield f"{counted(found.approvals, 'approval')} given before any run and not used yet"
     if found.evidence:
-        yield f"the evidence of {found.evidence} rehearsals, which gates of other environments read here"
+        yield f"the evidence of {counted(found.evidence, 'rehearsal')}, which gates of other environments read here"
 
 
 def named(words: Iterable[str]) -> str:

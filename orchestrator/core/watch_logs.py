@@ -15,7 +15,7 @@ class LogPlace:
     """How far a file was read, in bytes; `touched` is when it was written to, in s of the host's files.
 
     `head` is a checksum of its beginning, so that another file with the same inode is not taken for it. `inside` tells
-    of a record that was not at its end.
+    of a record that was not at its end. `missed` is not 0 where the file was not found the last time.
     """
 
     file: str
@@ -24,6 +24,7 @@ class LogPlace:
     touched: int = 0
     head: int = 0
     inside: str = ""
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +32,15 @@ class HostLogRead:
     """What came into a log since the last sample: lines, those of an error, and foreign-key violations.
 
     The first time, `lines` and `errors` are those of its end, and nothing is told of violations. `cursor` is the
-    journal's. `behind` are bytes that were left for the next sample; `note` tells what was missed, `unknown` why
-    nothing could be read: then the place is the one of before.
+    journal's, `newest` when a file was last written to. `behind` are bytes that were left for the next sample; `note`
+    tells what was missed, `unknown` why nothing could be read: then the place is the one of before.
     """
 
     host: str
     log: str
     places: tuple[LogPlace, ...] = ()
     cursor: str = ""
+    newest: int = 0
     lines: int = 0
     errors: int = 0
     violations: int = 0

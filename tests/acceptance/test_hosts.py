@@ -61,6 +61,11 @@ def test_an_inventory_without_hosts_says_so(desk: Desk) -> None:
         ('[[host]]\nname = "a"\nssh = "x"\nhealth = "http://u:hush@x/"', "host[1].health"),
         ('[[host]]\nname = "a"\nssh = "x"\nservice = { manager = "systemd", name = "a;b" }', "host[1].service.name"),
         ('[[host]]\nname = "a"\nssh = "x"\n[[host]]\nname = "a"\nssh = "y"', "host[1].name"),
+        ('[[host]]\nname = "a"\nssh = "x"\nlog = "api.log"', "host[1].log"),
+        ('[[host]]\nname = "a"\nssh = "x"\nlog = { file = "/a", pm2 = "b" }', "host[1].log"),
+        ('[[host]]\nname = "a"\nssh = "x"\nlog = ["/a", { journal = "a b" }]', "host[1].log"),
+        ('[[host]]\nname = "a"\nssh = "x"\nlog = ["/a", { jurnal = "b" }]', "host[1].log[2].jurnal"),
+        ('[[host]]\nname = "a"\nssh = "x"\nlog = ["/a", "/a"]', "host[1].log"),
         ("[policy.hosts]\nat_once = 0", "policy.hosts.at_once"),
     ],
 )

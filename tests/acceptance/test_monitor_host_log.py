@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from orchestrator.app.baseline import record_baseline
+from orchestrator.app.opening import open_site
+from orchestrator.core.journal import BaselineTaken, Event
+from orchestrator.core.watch_readings import baseline
 from tests.acceptance.desk import Desk
 from tests.acceptance.test_monitor import Days, Killed, Shop, opened
 from tests.far_hosts import FarHost
@@ -22,6 +28,17 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarHost]:
     host = FarHost(tmp_path_factory.mktemp("far") / "host").start()
     yield host
     host.stop()
+
+
+@dataclass(slots=True)
+class Kept:
+    """A journal that only keeps."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def record(self, event: Event) -> None:
+        """Keep it."""
+        self.events.append(event)
 
 
 def writes(log: Path, *lines: str) -> Callable[[], None]:
@@ -81,3 +98,18 @@ def test_a_host_s_log_is_judged(desk: Desk, database: str, far: FarHost, tmp_pat
     where = f'environment="staging",host="api-1",log="{{}}",run="{shop.run}"'
     assert f"orchestrator_host_log_errors_percent{{{where.format(log)}}} 10.0" in told
     assert f"orchestrator_host_log_readable{{{where.format(tmp_path / 'none.log')}}} 0.0" in told
+
+
+def test_the_baseline_of_a_production_database_has_its_hosts_errors(
+    desk: Desk, database: str, far: FarHost, tmp_path: Path
+) -> None:
+    """The end of the log as it was before the first statement: what later samples are held against."""
+    log = tmp_path / "api.log"
+    log.write_text(INFO * 97 + ERROR * 3, "utf-8")
+    desk.environment("prod", database, kind="production", backup="", more=far.line(more=f'log = "{log}"'))
+    journal = Kept()
+    with ExitStack() as stack:
+        record_baseline(open_site(desk.request("prod"), stack, read_only=True), journal)  # type: ignore[arg-type]
+    (taken,) = journal.events
+    assert isinstance(taken, BaselineTaken)
+    assert baseline(taken.sample, ()).log_errors == {f"{log} of api-1": 3.0}

@@ -97,33 +97,54 @@ def test_a_log_that_is_rotated_loses_no_line(far: LoggedIn, tmp_path: Path) -> N
     write(log, ERROR)
     log.rename(tmp_path / f"{log.name}.1")
     write(tmp_path / f"{log.name}.1", VIOLATION)
-    write(log, INFO * 3)
+    write(log, "2026-11-25 11:00:00 INFO a new one\n", INFO * 2)
     assert watcher.counts() == (5, 2, 1, "")
     assert watcher.counts() == (0, 0, 0, "")
     write(log, ERROR, VIOLATION)
+    shutil.copy(log, tmp_path / f"{log.name}.2")
+    assert watcher.counts() == (2, 2, 1, "")
+    write(log, ERROR)
     shutil.copy(log, tmp_path / f"{log.stem}__2026-11-25_00-00-00.log")
     os.truncate(log, 0)
     write(log, INFO)
-    assert watcher.counts() == (3, 2, 1, "")
+    assert watcher.counts() == (2, 1, 0, "")
     write(log, INFO * 20)
     assert watcher.counts() == (20, 0, 0, "")
 
 
+def test_files_that_begin_alike_are_told_apart(far: LoggedIn, tmp_path: Path) -> None:
+    """A copy is never written to again; another process's log is, and then it is read from its beginning."""
+    log, other = tmp_path / "api-0.log", tmp_path / "api-1.log"
+    write(log, INFO * 10)
+    watcher = Watcher(far, str(tmp_path / "api-?.log"))
+    watcher.look()
+    write(other, INFO * 10)
+    shutil.copy(log, tmp_path / "api-2.log")
+    assert watcher.counts() == (0, 0, 0, "")
+    write(other, ERROR)
+    os.utime(other, (2_000_000_000, 2_000_000_000))
+    assert watcher.counts() == (11, 1, 0, "")
+    assert watcher.counts() == (0, 0, 0, "")
+
+
 def test_what_is_lost_is_told(far: LoggedIn, tmp_path: Path) -> None:
-    """Cut short without a copy, and packed away before it was read."""
+    """Cut short without a copy, and packed away before it was read; a sample later, since it may only be renamed."""
     log = tmp_path / "api.log"
     write(log, INFO * 10)
     watcher = Watcher(far, str(log))
     watcher.look()
     log.write_text(ERROR * 40, "utf-8")
+    assert watcher.counts() == (40, 40, 0, "")
+    write(log, VIOLATION)
     counted = watcher.counts()
-    assert counted[:3] == (40, 40, 0)
+    assert counted[:3] == (1, 1, 1)
     assert "was cut short" in counted[3]
     write(log, VIOLATION)
     log.rename(tmp_path / "api.log.1.gz")
     write(log, INFO)
+    assert watcher.counts() == (1, 0, 0, "")
     counted = watcher.counts()
-    assert counted[:3] == (1, 0, 0)
+    assert counted[:3] == (0, 0, 0)
     assert "needs: delaycompress" in counted[3]
     assert watcher.counts() == (0, 0, 0, "")
 
