@@ -103,7 +103,8 @@ def test_the_next_scheduled_audit_finds_what_was_lost_and_calls_once(
     # No count at all is worse than a bad one.
     execute(
         database,
-        "create or replace view orphan_audit.orders_customer as select id, customer from orders where 1 / (id - id) > 0",
+        "create or replace view orphan_audit.orders_customer as"
+        " select id, customer from orders where 1 / (id - id) > 0",
     )
     assert recording.record(desk.request(runbook=shop.runbook)).document["health"] == "unknown"
     words = str(slack.tops()[-1])
