@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Iterator
 
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.checks import Finding
 from orchestrator.core.contract import Contract, Relation
+from orchestrator.core.journal.audits import AuditRecorded
 from orchestrator.core.matching import match_all
 from orchestrator.core.nouns import counted
 from orchestrator.core.ports import Orphans
+from orchestrator.core.remediation import HOWS
 from orchestrator.core.run import Run
 
 
@@ -53,3 +56,13 @@ def orphan_finding(results: tuple[Orphans, ...], *, refuse: bool, name: str = "o
         remedy="show them with the query beside each relation, then repair or delete them" if guilty else "",
         caused_by_data=True,
     )
+
+
+def after_audit(event: AuditRecorded, where: str) -> Iterator[str]:
+    """What to type after a recorded audit: for the gravest relation with orphans, and for what could not be counted."""
+    ill = sorted((each for each in event.found if each.orphans), key=lambda each: each.health != "alert")
+    for each in ill[:1]:
+        yield f"what can be done: invoke remediate {where} --relation {shlex.quote(each.relation)} --how {HOWS[0]}"
+    yield from (f"mend why {each.relation} cannot be counted: {each.problem}" for each in event.found if each.problem)
+    if event.found:
+        yield f"to look again: invoke audit {where} --record"

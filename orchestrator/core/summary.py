@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.approval import open_hold, told
+from orchestrator.core.audit import after_audit
 from orchestrator.core.checks import Finding
 from orchestrator.core.decision import Decision
 from orchestrator.core.evidence import Evidence
@@ -260,7 +261,7 @@ def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -
     yield from (each.remedy for each in run.steps.values() if each.remedy and (waits or each.state != "held"))
     if run.remediated and state in {"done", "failed"}:
         yield from after_remediation(run.remediated, run.id, where, again=_repeated(started), dry=started.dry_run)
-    yield from _repairs(relations, where)
+    yield from after_audit(run.audit, where) if run.audit else _repairs(relations, where)
     if state == "refused":
         yield from _opens(run)
     if state == "held" and run.in_ledger and open_hold(run) is not None:
