@@ -29,6 +29,8 @@ from orchestrator.core.journal import (
     TableVacuumed,
     UndoPassedOver,
     VerdictGiven,
+    WalkBackBegan,
+    WalkedBack,
     WorkersChanged,
 )
 from orchestrator.core.nouns import counted
@@ -54,6 +56,9 @@ STYLES: Mapping[str, str] = {
 EVERY = 10
 """On plain output every tenth statement is told, on a terminal the live view shows each."""
 
+COUNTED_TO = (StepFinished, StatementFailed, WalkedBack, WalkBackBegan)
+"""Before these the count so far is told."""
+
 
 class _PatientConsole(Console):
     """A console whose reader may go away (`deploy | head`): it falls silent, where rich would end the program."""
@@ -74,6 +79,7 @@ class Screen:
         # Asked of the stream itself: FORCE_COLOR makes rich take a pipe for a terminal.
         alive = self.console.is_terminal and not self.console.is_dumb_terminal and self.console.file.isatty()
         self._view = LiveView(console=self.console) if alive else None
+        self._untold = ""
 
     def line(self, text: str = "", *, status: str = "") -> None:
         """One line; a status word in front of it gets its colour."""
@@ -97,6 +103,8 @@ class Screen:
         """Tell an event that is on record."""
         if self._view and not self.console.quiet:
             self._view.see(event, run)
+        if isinstance(event, COUNTED_TO):
+            self._tell_rest()
         match event:
             case RunStarted():
                 self._started(event, run)
@@ -144,9 +152,7 @@ class Screen:
         self.line(f"run {summary.run} of {summary.task} on {summary.environment}", status=summary.state)
         if summary.relations:
             self.line(f"  relations: {counts}")
-            self.line(
-                f"  {summary.holding} of {counted(summary.promised, 'promised key stands', 'promised keys stand')}"
-            )
+            self.line(f"  {standing_keys(summary)}")
         if summary.reason:
             self.line(f"  because: {summary.reason}")
         for told in summary.overridden:
@@ -157,6 +163,8 @@ class Screen:
             self.line(f"  {answer}")
         for difference in summary.differences:
             self.line(f"  differs from before: {difference}")
+        for other in summary.elsewhere:
+            self.line(f"  changed by others meanwhile, and left as it is: {other}")
         self.line(f"  {safety(summary)}")
         for step in summary.next_steps:
             self.line(f"  next: {step}")
@@ -222,20 +230,35 @@ class Screen:
         self.line(told)
 
     def _advance(self, text: str, count: int, total: int) -> None:
-        if self._view is None and (count % EVERY == 0 or count == total):
-            self.line(f"  {text}")
+        if self._view is not None:
+            return
+        self._untold = text
+        if count % EVERY == 0 or count == total:
+            self._tell_rest()
+
+    def _tell_rest(self) -> None:
+        """The last count before something else is told: it is seldom a round one."""
+        if self._untold:
+            self.line(f"  {self._untold}")
+        self._untold = ""
+
+
+def standing_keys(summary: Summary) -> str:
+    """How many of the promised keys stand; with none of them promised, why."""
+    if not summary.promised:
+        return "no key is promised: every relation is deferred, each for its reason"
+    return f"{summary.holding} of {counted(summary.promised, 'promised key stands', 'promised keys stand')}"
 
 
 def safety(summary: Summary) -> str:
     """What is safe now, in one line."""
     if summary.dry_run or summary.task == "rehearse":
         return "nothing was changed" if summary.dry_run else "nothing was changed but a copy, which is gone"
+    same = "the catalog is what it was before" + (", but for tables of others" if summary.elsewhere else "")
     if summary.task == "rollback":
-        return (
-            "the catalog is what it was before" if not summary.differences else "the catalog is not what it was before"
-        )
+        return same if not summary.differences else "the catalog is not what it was before"
     if summary.rolled_back:
-        end = "but the catalog differs from before" if summary.differences else "the catalog is what it was before"
+        end = "but the catalog differs from before" if summary.differences else same
         return f"everything that this run added was walked back: {end}"
     lost = not_taken_back(summary.hosts)
     if summary.differences or lost:
