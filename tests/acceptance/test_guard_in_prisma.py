@@ -81,6 +81,12 @@ REFUSED = {
     "delete many restricted": {"error": "StillReferenced", "writes": 0},
     "key changed": {"error": "StillReferenced", "writes": 0},
     "extended": MISSING,
+    "connectOrCreate of a row that is there": MISSING | {"relation": "fk_orders_bill_id"},
+    "upsert that creates nothing": MISSING | {"relation": "fk_orders_bill_id"},
+    "delete under RepeatableRead": {"error": "NotCheckable", "relation": "fk_orders_customer_id"},
+    "delete under Serializable": {"error": "NotCheckable", "relation": "fk_orders_customer_id"},
+    "delete under ReadCommitted": {"error": "StillReferenced", "relation": "fk_orders_customer_id"},
+    "two halves of a key": {"error": "MissingReference", "values": ["6", "6"]},
 }
 PASSED = {
     "create good": {"checks": 1, "writes": 1, "locks": 0},
@@ -94,6 +100,7 @@ PASSED = {
     "composite in part good": {"checks": 1},
     "delete cascade": {"writes": 3},
     "delete sets null": {"writes": 2},
+    "upsert that creates": {"checks": 1},
 }
 
 

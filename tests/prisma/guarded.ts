@@ -84,5 +84,45 @@ await say("delete cascade", () => prisma.order.delete({ where: { key: 3n } }));
 await say("delete sets null", () => prisma.customer.delete({ where: { code: "b" } }));
 await say("key changed", () => prisma.customer.update({ where: { code: "a" }, data: { id: id("5") } }));
 await say("extended", () => prisma.$extends({}).order.create({ data: { key: 7n, buyerId: id("9") } }));
+
+await say("connectOrCreate of a row that is there", () =>
+  prisma.order.create({
+    data: { key: 60n, buyer: { connectOrCreate: { where: { code: "a" }, create: { id: id("7"), code: "a" } } }, bill: { connect: { id: id("7") } } },
+  }));
+await say("upsert that creates", () =>
+  prisma.customer.upsert({ where: { code: "g" }, create: { id: id("7"), code: "g", orders: { create: { key: 60n, billId: id("7") } } }, update: {} }));
+await say("upsert that creates nothing", () =>
+  prisma.customer.upsert({ where: { code: "a" }, create: { id: id("8"), code: "a" }, update: { orders: { create: { key: 61n, billId: id("8") } } } }));
+
+for (const level of ["RepeatableRead", "Serializable", "ReadCommitted"] as const) {
+  await say(`delete under ${level}`, () =>
+    prisma.$transaction(
+      async (tx) => {
+        await tx.customer.count();
+        await base.order.upsert({ where: { key: 62n }, create: { key: 62n, buyerId: id("7") }, update: {} });
+        await tx.customer.delete({ where: { id: id("7") } });
+      },
+      { isolationLevel: level },
+    ));
+}
+
+/** Two transactions write one half of a key each; the second is sent before the first commits, and ends after it. */
+async function halves(): Promise<void> {
+  let late: Promise<unknown> = Promise.resolve();
+  await prisma.$transaction(async (one) => {
+    await one.note.update({ where: { id: 9 }, data: { b: 6 } });
+    late = prisma.$transaction((two) => two.note.update({ where: { id: 9 }, data: { a: 6 } }));
+    late.catch(() => undefined);
+    const waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while (((await base.$queryRawUnsafe(waiting)) as unknown[]).length === 0);
+  });
+  await late;
+}
+await base.line.createMany({ data: [{ a: 5, b: 5, order: 1n }, { a: 5, b: 6, order: 1n }, { a: 6, b: 5, order: 1n }] });
+await base.note.create({ data: { id: 9, a: 5, b: 5 } });
+await say("two halves of a key", halves);
+await base.note.deleteMany({ where: { id: 9 } });
+await base.line.deleteMany();
+await base.order.deleteMany({ where: { key: { in: [60n, 61n, 62n] } } });
 console.log(JSON.stringify(told));
 await base.$disconnect();
