@@ -33,11 +33,6 @@ columns = ["customer"]
 references = { schema = "public", table = "customers", columns = ["code"] }
 on_delete = "set default"
 on_update = "cascade"
-[[foreign_key]]
-table = "people"
-columns = ["boss"]
-references = { table = "people", columns = ["id"] }
-match = "full"
 """
 
 
@@ -65,7 +60,6 @@ def url(cluster_url: ClusterUrl) -> Iterator[str]:
         *TABLES,
         "create schema odd",
         """create table odd."Some 100%s Rows" (id int primary key, customer text default 'b')""",
-        "create table people (id int primary key, boss int)",
         f"insert into customers values ('{ONE}', 'a'), ('{TWO}', 'b')",
         f"insert into orders values (1, '{ONE}', '{TWO}'), (3, '{TWO}', null)",
         "insert into lines values (1, 1, 3), (1, 2, 3)",

@@ -106,6 +106,13 @@ for (const level of ["RepeatableRead", "Serializable", "ReadCommitted"] as const
     ));
 }
 
+await base.person.createMany({ data: [{ id: 3, bossId: 3 }, { id: 6 }, { id: 7, bossId: 6 }] });
+const rekeyed = (where: number, to: number, boss: number) => () => prisma.person.update({ where: { id: where }, data: { id: to, bossId: boss } });
+await say("key and own reference together", rekeyed(3, 5, 5));
+await say("key and own reference to the key it loses", rekeyed(5, 10, 5));
+await say("key and own reference to nothing", rekeyed(5, 10, 99));
+await say("key of a row that another refers to", rekeyed(6, 10, 10));
+
 /** Two transactions write one half of a key each; the second is sent before the first commits, and ends after it. */
 async function halves(): Promise<void> {
   let late: Promise<unknown> = Promise.resolve();
