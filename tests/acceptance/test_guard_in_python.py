@@ -289,6 +289,27 @@ def test_an_update_of_nothing(module: ModuleType, connection: psycopg.Connection
     assert module.Guard(connection).update("orders", {}, {"id": 1}) == 0
 
 
+def test_a_row_that_comes_to_meet_the_condition_is_not_deleted(module: ModuleType, url: str) -> None:
+    """It was not looked at, and lines refer to it; the delete waits for another row of the condition meanwhile."""
+    execute(
+        url, f"insert into orders values (41, '{THREE}', null), (42, null, null)", "insert into lines values (4, 2, 42)"
+    )
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    try:
+        with psycopg.connect(url) as one, psycopg.connect(url) as two, ThreadPoolExecutor(1) as pool:
+            one.execute("select from orders where id = 41 for update")
+            one.execute("update orders set customer_id = %s where id = 42", [THREE])
+            deleted = pool.submit(module.Guard(two).delete, "orders", {"customer_id": THREE})
+            while not value(url, waiting):
+                pass
+            one.commit()
+            assert deleted.result(10) == 1
+            two.commit()
+        assert value(url, "select count(*) from orders where id in (41, 42)") == 1
+    finally:
+        execute(url, "delete from lines where a = 4", "delete from orders where id in (41, 42)")
+
+
 def test_asynchronous(module: ModuleType, url: str) -> None:
     """The same on an AsyncConnection."""
 

@@ -77,6 +77,8 @@ await say("composite good", () => prisma.note.create({ data: { id: 1, a: 1, b: 1
 await say("composite half null", () => prisma.note.create({ data: { id: 2, a: 9 } }));
 await say("composite in part bad", () => prisma.note.update({ where: { id: 1 }, data: { b: 9 } }));
 await say("composite in part good", () => prisma.note.update({ where: { id: 1 }, data: { b: 2 } }));
+await say("composite in part, in a transaction", () => prisma.$transaction((tx) => tx.note.update({ where: { id: 1 }, data: { b: 2 } })));
+await say("composite in part, of rows", () => prisma.$transaction((tx) => tx.note.updateMany({ where: { id: { lt: 2 } }, data: { b: 9 } })));
 await say("arithmetic", () => prisma.note.update({ where: { id: 1 }, data: { b: { increment: 1 } } }));
 await say("delete restricted", () => prisma.customer.delete({ where: { id: id("1") } }));
 await say("delete many restricted", () => prisma.customer.deleteMany({ where: { code: { in: ["a", "b"] } } }));
