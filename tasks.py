@@ -103,6 +103,8 @@ def _answer(act: Callable[[], Answer], *, json: bool) -> None:
         _fail("interrupted; what took effect is on record, invoke status tells how far it came", EXIT_HELD, json=json)
     if json:
         sys.stdout.writelines(answer.text())
+    # The program ends: Python's last collections need not look through all that a large answer is made of.
+    gc.freeze()
     raise Exit(code=answer.exit_code)
 
 
@@ -456,11 +458,11 @@ def preflight(request, *, grants=False):
 @command(format="sql: a script that psql can run", only=ONLY)
 def plan(request, *, format=None, only=None):
     """Show contract against catalog, and the statements that would be executed."""
-    from orchestrator.app import reading
+    from orchestrator.app import planning
 
     # A plan lives until it is printed, and then the program ends: a collector would only look at it again and again.
     gc.disable()
-    return reading.plan(request, form=format)
+    return planning.plan(request, form=format)
 
 
 @command(

@@ -35,7 +35,7 @@ from orchestrator.core.nouns import counted
 from orchestrator.core.plan import Plan
 from orchestrator.core.ports import Orphans
 from orchestrator.core.run import Run
-from orchestrator.core.summary import Summary
+from orchestrator.core.summary import ENDED, Summary
 
 STYLES: Mapping[str, str] = {
     "GO": "green",
@@ -226,14 +226,37 @@ class Screen:
             self.line(f"  {text}")
 
 
+ONLY_READ: Mapping[str, str] = {
+    "rehearse": "nothing was changed but a copy, which is gone",
+    "preflight": "the database was only read",
+    "audit": "no row of a table was changed, and the audit is on record",
+    "backup": "the database was only read",
+    "validate": "what was tried was rolled back, and no row is left of it",
+    "docs": "the database was only read",
+    "monitor": "a watch only looks, and every sample is on record",
+}
+"""What is safe after a task that changes nothing but its own record."""
+
+
+def _walked_back(summary: Summary) -> str:
+    """A way back that did not come to its end has not restored the catalog."""
+    if summary.differences:
+        return "the catalog is not what it was before"
+    if summary.state == "done":
+        return "the catalog is what it was before"
+    given = sum(each.back == "done" for each in summary.hosts)
+    hosts = f", {counted(given, 'command')} taken back on hosts" if given else ""
+    if not summary.undone and not given:
+        return "nothing was walked back yet"
+    return f"{counted(summary.undone, 'statement')} walked back{hosts}, each is on record"
+
+
 def safety(summary: Summary) -> str:
     """What is safe now, in one line."""
-    if summary.dry_run or summary.task == "rehearse":
-        return "nothing was changed" if summary.dry_run else "nothing was changed but a copy, which is gone"
+    if summary.dry_run or summary.task in ONLY_READ:
+        return "nothing was changed" if summary.dry_run else ONLY_READ[summary.task]
     if summary.task == "rollback":
-        return (
-            "the catalog is what it was before" if not summary.differences else "the catalog is not what it was before"
-        )
+        return _walked_back(summary)
     if summary.rolled_back:
         end = "but the catalog differs from before" if summary.differences else "the catalog is what it was before"
         return f"everything that this run added was walked back: {end}"
@@ -242,7 +265,9 @@ def safety(summary: Summary) -> str:
         return f"this run was walked back as far as it could be, and {lost or 'the catalog differs from before'}"
     half = f"; an index may stand that is not ready: {', '.join(summary.leftovers)}" if summary.leftovers else ""
     if not summary.statements and not half:
-        return summary.remediation.safe if summary.remediation else on_hosts_only(summary.hosts)
+        ended = sum(each.startswith(ENDED) for each in summary.blockers)
+        told = f", but {counted(ended, 'session was', 'sessions were')} ended" if ended else ""
+        return summary.remediation.safe if summary.remediation else on_hosts_only(summary.hosts) + told
     rest = "resume goes on from there" if summary.state == "held" else "another deploy does what is left"
     whole = summary.holding == summary.promised
     return f"{counted(len(summary.statements), 'statement')} took effect, each is on record{half}" + (

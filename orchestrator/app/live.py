@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Timer
 from typing import Final
 
@@ -70,6 +71,7 @@ class LiveReport:
                 samples=self.folder.samples(),
                 budget_ms=summary.lock_budget_ms,
                 reload=True,
+                written=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
             )
             self.folder.replace(PAGE, text)
         took = self.clock() - began

@@ -220,7 +220,11 @@ def _planned_back(site: Site, found: Run, catalog: Catalog) -> RemediationPlanne
     kept = rows.kept()
     # An empty copy is dropped: the run was killed before its first batch, and nothing else would ever do it.
     if kept is None or (kept[0] and not kept[1]):
-        told = f"; {kept[0]} rows that could not be stay in {remedy.kept}" if kept else ""
+        told = (
+            f"; {counted(kept[0], 'row that could not be stays', 'rows that could not be stay')} in {remedy.kept}"
+            if kept
+            else ""
+        )
         message = f"run {found.id} has nothing left to put back{told}"
         raise Refused(message)
     return RemediationPlanned(remedy=remedy, orphans=kept[1], statements=shown(rows.putting_back(())), of=found.id)

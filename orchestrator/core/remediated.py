@@ -116,7 +116,7 @@ class RemediationView:
         if self.orphans_left is not None:
             yield f"{counted(self.orphans_left, 'orphan is', 'orphans are')} left"
         if self.kept_rows:
-            yield f"{self.kept_rows} rows are kept in {self.kept}"
+            yield f"{counted(self.kept_rows, 'row is', 'rows are')} kept in {self.kept}"
 
 
 def view_of(done: Remediated) -> RemediationView:

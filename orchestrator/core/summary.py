@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from orchestrator.core.approval import open_hold, told
 from orchestrator.core.checks import Finding
@@ -29,6 +30,9 @@ from orchestrator.core.remediation import HOWS
 from orchestrator.core.run import Run
 from orchestrator.core.verdict import Word
 from orchestrator.core.watch_series import WatchView, watch_view
+
+ENDED: Final = "ended by policy.terminate_blockers"
+"""How a session is told that the policy ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +203,7 @@ def _blockers(run: Run) -> Iterator[str]:
     for each in run.postponed:
         seen.setdefault(each.blocker.split(" (")[0], f"{each.statement}: {each.blocker}")
     yield from seen.values()
-    yield from (f"ended by policy.terminate_blockers: {each.blocker}" for each in run.terminated)
+    yield from (f"{ENDED}: {each.blocker}" for each in run.terminated)
 
 
 def version_text(version: int) -> str:

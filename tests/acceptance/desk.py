@@ -23,7 +23,7 @@ from psycopg.rows import dict_row, tuple_row
 
 from orchestrator.adapters import events
 from orchestrator.adapters.introspection import read_catalog
-from orchestrator.app import auditing, reading, rehearsing, resuming, runs, walking_back
+from orchestrator.app import auditing, planning, reading, rehearsing, resuming, runs, walking_back
 from orchestrator.app.answer import Answer
 from orchestrator.app.request import Request
 from orchestrator.app.writes_on_copy import Load
@@ -146,7 +146,7 @@ class Desk:
 
     def plan(self, env: str = "staging", **options: Any) -> Answer:
         """`invoke plan`, in this process."""
-        return reading.plan(self.request(env, **options), form=None)
+        return planning.plan(self.request(env, **options), form=None)
 
     def preflight(self, env: str = "staging", **options: Any) -> Answer:
         """`invoke preflight`, in this process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ def test_each_step_that_lasts_has_its_page_and_a_full_disk_stops_nothing(
     assert len(pages) >= 3
     assert all("Not finished" in page for page in pages)
     assert RELOADS not in desk.file(answer, "report.html")
+    assert "Written 2" not in desk.file(answer, "report.html")
     assert "<testsuites" in desk.file(answer, "report.xml")
     assert not list((desk.runs / answer.document["run"]).glob(".*"))
 
@@ -101,6 +103,7 @@ def test_a_step_at_work_is_shown_while_it_is(monkeypatch: pytest.MonkeyPatch, tm
     page.listen(RunFinished(state="done", reason="", events=1, head=""), run)
     text = (folder.path / live.PAGE).read_text("utf-8")
     assert RELOADS in text
+    assert re.search(r"Written \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, when this step had begun", text)
     assert "backup" in text
     assert threading.active_count() == before
 

@@ -13,10 +13,10 @@ from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, Refused
 from tests import servers
 from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import Desk, contents, execute, rows, value
-from tests.acceptance.test_remediate import data, orphans, remediate, shop
+from tests.acceptance.test_remediate import data, empty, orphans, remediate, shop
 from tests.conftest import MATRIX
 
-__all__ = ["shop"]
+__all__ = ["empty", "shop"]
 
 
 def test_a_row_that_others_refer_to_is_left_alone(desk: Desk, shop: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,12 +242,12 @@ def _parted(url: str) -> None:
 
 
 @pytest.fixture
-def parted(desk: Desk, database: str) -> str:
+def parted(desk: Desk, empty: str) -> str:
     """A partitioned table whose partitions have their columns in different orders; 40 of 60 rows are orphans."""
-    _parted(database)
-    desk.environment("staging", database)
+    _parted(empty)
+    desk.environment("staging", empty)
     desk.runbook(PARTED, name="shop")
-    return database
+    return empty
 
 
 @pytest.mark.parametrize("how", ["quarantine", pytest.param("set-null", marks=MATRIX)])
