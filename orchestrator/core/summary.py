@@ -12,6 +12,7 @@ from orchestrator.core.approval import open_hold, told
 from orchestrator.core.audit import after_audit, remediate, where_of
 from orchestrator.core.checks import Finding
 from orchestrator.core.decision import Decision
+from orchestrator.core.elsewhere import ACCEPT
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.fates import FATES, RelationRow, relation_rows
 from orchestrator.core.gates import OVERRIDE
@@ -335,6 +336,7 @@ def _repeated(started: RunStarted) -> str:
     """The options that make a command the same one again; who passed a gate on purpose has to say so again."""
     told = {name: started.options.get(name) for name in REPEATED}
     undo = " --undo" if started.task == "remediate" and started.rolls_back else ""
+    undo += f" --{ACCEPT}" if started.options.get(ACCEPT) else ""
     return undo + "".join(
         f" --{name} {shlex.quote(value)}" for name, value in {**told, "run": started.rolls_back}.items() if value
     )
