@@ -15,6 +15,7 @@ from orchestrator.core.entry import Entry, Head
 from orchestrator.core.grants import APPROVER, LISTENER
 from orchestrator.core.lease import Lease, Owner, free
 from orchestrator.core.leaving import ENTRIES, HEADS, LEASES, OWNER, LedgerRun, LedgerTable, Standing, made_by
+from orchestrator.core.nouns import counted
 from orchestrator.core.remediation import SCHEMA as KEPT
 
 SCHEMA: Final = "orchestrator"
@@ -70,6 +71,16 @@ def standing(connection: Connection, left: Mapping[str, int], *, me: str = "") -
             kept=tuple(each for each in tables if each.schema == KEPT),
             watches=tuple(_watches(connection, own)),
         )
+
+
+def others(connection: Connection) -> tuple[str, ...]:
+    """What would go along and is not ours: objects that somebody made, and rows that a remediation keeps.
+
+    Raises psycopg.Error.
+    """
+    kept = (each for each in _tables(connection) if each.schema == KEPT and each.rows)
+    rows = (f"{counted(each.rows, 'row')} in {each.schema}.{each.name}" for each in kept)
+    return (*_strangers(connection), *_told(connection, "leaving_dependents"), *rows)
 
 
 def journals(connection: Connection, tables: tuple[LedgerTable, ...]) -> Iterator[tuple[str, Head | None]]:

@@ -51,8 +51,11 @@ class LiveReport:
         self._settle()
         if isinstance(event, MOMENTS) and self.clock() >= self.due:
             summary = summarize(run)
-            self._alarm = timer(LASTS_S, lambda: self.keep(summary))
-            self._alarm.start()
+            alarm = timer(LASTS_S, lambda: self.keep(summary))
+            # Where no thread can be had there is no page: that is no concern of the run either.
+            with suppress(RuntimeError):
+                alarm.start()
+                self._alarm = alarm
 
     def _settle(self) -> None:
         """No page of an earlier step comes later than this."""

@@ -162,7 +162,7 @@ def _rows_told(summary: Summary) -> str:
 def _without_ledger(request: Request, found: tuple[Summary, ...], connection: Connection) -> tuple[str, ...]:
     """What has to be known of runs whose ledger was taken away, for the newest of them."""
     newest = found[-1:]
-    told = (taken_away(connection, RunFolder(root=request.runs, run=each.run)) for each in newest)
+    told = (taken_away(connection, RunFolder(root=request.runs, run=each.run), each.environment) for each in newest)
     return tuple(f"{each}: told from the copy here; it cannot be walked back or gone on with" for each in told if each)
 
 

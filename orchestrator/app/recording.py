@@ -113,7 +113,7 @@ def _keep(site: Site, journal: RunJournal, recorded: Recorded) -> None:
         if each.count:
             site.show_orphans(each)
     journal.record(recorded.event)
-    journal.record(FindingsRecorded(step=STEP, findings=(orphan_finding(recorded.counts, refuse=True),)))
+    journal.record(FindingsRecorded(step=STEP, findings=(orphan_finding(recorded.counts, journal.run, refuse=True),)))
     event = recorded.event
     orphans, relations = counted(event.orphans, "orphan"), counted(event.relations, "relation")
     note = f"{orphans} in {relations}, {event.fresh} new: {event.health}"

@@ -57,7 +57,10 @@ class LedgerRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What stands in the schema of an environment. `holders` are living processes with a lease, as people read them."""
+    """What stands in the schema of an environment. `holders` are living processes with a lease, as people read them.
+
+    `marked` is another environment where this database says that it is that one, and nothing tells it from a copy.
+    """
 
     version: int
     known: int
@@ -72,6 +75,7 @@ class Standing:
     evidence: int = 0
     kept: tuple[LedgerTable, ...] = ()
     watches: tuple[str, ...] = ()
+    marked: str = ""
 
     @property
     def size(self) -> int:
@@ -103,6 +107,11 @@ def objections(found: Standing, command: Callable[[str], str]) -> Iterator[str]:
         return
     if not found.ours:
         yield f"schema orchestrator belongs to role {found.owner}: let that role do it"
+    if found.marked:
+        yield (
+            f"this database says that it is {found.marked}: --env {found.marked} leaves that one; if it is a copy,"
+            f' {command("adopt")} --reason "why" comes first'
+        )
     for each in found.holders:
         yield f"a process is at work: {each}; wait until it has ended, or stop it"
     for run in (each for each in found.runs if each.open):

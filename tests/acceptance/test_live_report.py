@@ -130,3 +130,17 @@ def test_no_page_comes_late_and_one_that_is_slow_is_written_less_often(monkeypat
     page.listen(RunFinished(state="done", reason="", events=1, head=""), run)
     assert alarms.made[1].cancelled
     assert written == ["page"]
+
+
+def test_without_a_thread_there_is_no_page_and_the_run_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine at its limit of processes gives none."""
+
+    def refused(_: threading.Thread) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    page, run = LiveReport(folder=RunFolder(root=tmp_path, run="r1")), fold("r1", [(began(), BEGAN)])
+    page.listen(StepStarted(step="plan"), run)
+    page.listen(StepStarted(step="apply"), run)
+    assert not list(tmp_path.iterdir())
