@@ -215,7 +215,7 @@ def test_a_count_holds_its_own_relation_and_no_transaction_id(
         assert installed.execute("select relation, fresh from orphan_audit.finding").fetchall() == [
             ("public.child(a) -> public.parent(id)", 1)
         ]
-        with pytest.raises(OrchestratorError, match="another audit is being recorded"):
+        with pytest.raises(OrchestratorError, match=rf"another audit is being recorded \(pid {pid}\)"):
             replace(history(database), patience_s=0).record(keeps_keys=False, shows_keys=False)
         waiting = threads.submit(history(database).record, keeps_keys=False, shows_keys=False)
         assert not waiting.done()
