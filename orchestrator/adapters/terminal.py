@@ -255,8 +255,9 @@ def safety(summary: Summary) -> str:
     if summary.dry_run or summary.task == "rehearse":
         return "nothing was changed" if summary.dry_run else "nothing was changed but a copy, which is gone"
     same = "the catalog is what it was before" + (", but for tables of others" if summary.elsewhere else "")
+    goes_on = summary.state in {"held", "interrupted"}
     if summary.task == "rollback":
-        return same if not summary.differences else "the catalog is not what it was before"
+        return _safe_way_back(summary, same, goes_on=goes_on)
     if summary.rolled_back:
         end = "but the catalog differs from before" if summary.differences else same
         return f"everything that this run added was walked back: {end}"
@@ -266,8 +267,20 @@ def safety(summary: Summary) -> str:
     half = f"; an index may stand that is not ready: {', '.join(summary.leftovers)}" if summary.leftovers else ""
     if not summary.statements and not half:
         return summary.remediation.safe if summary.remediation else on_hosts_only(summary.hosts)
-    rest = "resume goes on from there" if summary.state == "held" else "another deploy does what is left"
-    whole = summary.holding == summary.promised
-    return f"{counted(len(summary.statements), 'statement')} took effect, each is on record{half}" + (
+    rest = "resume goes on from there" if goes_on else "another deploy does what is left"
+    whole = summary.holding == summary.promised or summary.state == "running"
+    back = f", {summary.undone} of them are walked back" if summary.undone else ""
+    return f"{counted(len(summary.statements), 'statement')} took effect{back}, each is on record{half}" + (
         "" if whole else f"; {rest}"
     )
+
+
+def _safe_way_back(summary: Summary, same: str, *, goes_on: bool) -> str:
+    """What a way back has reached: `same` only once the catalog was compared, or it is done without one."""
+    if summary.differences:
+        return "the catalog is not what it was before"
+    if summary.state == "done" or summary.fingerprint_after:
+        return same
+    rest = "resume goes on from there" if goes_on else "the rest stands"
+    more = "" if summary.state == "running" else f"; {rest}"
+    return f"{counted(summary.undone, 'statement')} walked back so far, each is on record{more}"

@@ -8,6 +8,7 @@ from orchestrator.adapters.audit_history import AuditHistory, Recorded
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.runs import Samples
 from orchestrator.app.answer import Answer
+from orchestrator.app.auditing import tell_repair
 from orchestrator.app.beginning import begin
 from orchestrator.app.finishing import finish
 from orchestrator.app.opening import open_site
@@ -53,6 +54,8 @@ def record(request: Request, *, on: str | None = None) -> Answer:
         with telling(site) as attach:
             # Also in a quiet hour: what could not be delivered before is tried again.
             run = _told(site, history, recorded, attach) if recorded.differs or event.alerts else None
+        if run is None:
+            tell_repair(site, recorded.counts)
         hopeless = [each for each in match_all(site.contract, catalog) if each.status == "impossible"]
         for lost in hopeless:
             # A view keeps up with a renamed column, the contract does not: the exit code needs its reason.
