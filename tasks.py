@@ -103,6 +103,8 @@ def _answer(act: Callable[[], Answer], *, json: bool) -> None:
         _fail("interrupted; what took effect is on record, invoke status tells how far it came", EXIT_HELD, json=json)
     if json:
         sys.stdout.writelines(answer.text())
+    # The program ends: Python's last collections need not look through all that a large answer is made of.
+    gc.freeze()
     raise Exit(code=answer.exit_code)
 
 
@@ -246,14 +248,35 @@ def rehearse(request, *, like=None, no_performance=False, only=None, yes=False):
     batch="rows of a batch at most; by default as many as the lock budget has room for",
     undo="put back what a remediation did; by default the last one",
     run="for --undo: the remediation to put back",
+    accept_new_orphans="do it although another relation of the table loses rows by it",
     yes=CONFIRMED,
 )
-def remediate(request, *, relation=None, how=None, to=None, apply=False, batch=None, undo=False, run=None, yes=False):
+def remediate(
+    request,
+    *,
+    relation=None,
+    how=None,
+    to=None,
+    apply=False,
+    batch=None,
+    undo=False,
+    run=None,
+    accept_new_orphans=False,
+    yes=False,
+):
     """Do something about a relation's orphans, in batches, or put it back; shows only, unless --apply."""
     from orchestrator.app import remediating
 
     most = None if batch is None else _count(batch, "--batch")
-    wish = remediating.Wish(relation=relation, how=how, to=to, batch=most, undo=undo, run=run)
+    wish = remediating.Wish(
+        relation=relation,
+        how=how,
+        to=to,
+        batch=most,
+        undo=undo,
+        run=run,
+        accept_new_orphans=accept_new_orphans,
+    )
     return remediating.remediate(request, wish, apply=apply, yes=yes, confirm=_typed)
 
 
@@ -456,11 +479,11 @@ def preflight(request, *, grants=False):
 @command(format="sql: a script that psql can run", only=ONLY)
 def plan(request, *, format=None, only=None):
     """Show contract against catalog, and the statements that would be executed."""
-    from orchestrator.app import reading
+    from orchestrator.app import planning
 
     # A plan lives until it is printed, and then the program ends: a collector would only look at it again and again.
     gc.disable()
-    return reading.plan(request, form=format)
+    return planning.plan(request, form=format)
 
 
 @command(

@@ -28,6 +28,9 @@ ENDS = (15, pytest.param(16, marks=MATRIX), 18)
 
 ClusterUrl = Callable[[int], str]
 
+LONGEST = ("tests/guide/", "tests/bench/", "tests/chaos/", "tests/browser/")
+"""Where a single test takes many seconds: sections of the guide, trials, storms."""
+
 PLACE = pytest.StashKey[Path]()
 
 
@@ -39,6 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[PLACE] = folder
         config.add_cleanup(lock.close)
     places.use(worker.get("workerid", "main"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: one that began last would keep one worker busy while the others have nothing left."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.hookimpl(trylast=True)

@@ -31,11 +31,13 @@ def begin() -> tuple[Path, IO[str]]:
     """The folder of a new session, and its lock: whoever holds that is alive."""
     parent = _parent()
     _forget_the_dead(parent)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    # It gets its name when it has its lock: another session that begins now would take it for a dead one's.
+    made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=parent))
     # root's servers run as nobody, who has to enter.
-    folder.chmod(0o711)
-    lock = (folder / "lock").open("w")
+    made.chmod(0o711)
+    lock = (made / "lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = made.rename(parent / made.name.removeprefix("."))
     os.environ[VARIABLE] = str(folder)
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(folder)
     return folder, lock

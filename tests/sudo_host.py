@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.inventory import Host
+from tests import places
 from tests.sshd import RealHost
 
 ASKED, TRUSTED = "asked", "trusted"
@@ -36,7 +37,7 @@ class SudoHost(RealHost):
         if subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode:
             pytest.skip("this machine lets nobody mount, and its own /etc is left alone")
         # Outside of pytest's folders, which only their owner may enter.
-        folder = Path(tempfile.mkdtemp(prefix="sudo-host-", dir="/var/tmp"))
+        folder = Path(tempfile.mkdtemp(prefix="sudo-host-", dir=places.scratch()))
         folder.chmod(0o755)
         made = cls(folder)
         made._make_users(password)

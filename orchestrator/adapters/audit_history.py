@@ -1,4 +1,4 @@
-"""The history of orphan audits in the target: an audit is recorded by the function there, and read back from it."""
+"""The history of orphan audits in the target: an audit is recorded by the procedure there, and read back from it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ METHOD: Final = "recorder of option B"
 TREND: Final = 200
 """Audits whose totals are read back: with one an hour, more than a week."""
 
+RECORD: Final = "call orphan_audit.record_audit(%s)"
+OLDER: Final = "select orphan_audit.record_audit(%s) as audit"
+
 Row = Mapping[str, Any]
 
 
@@ -33,10 +36,11 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditHistory:
-    """The history of one target. Its functions belong to the role that deployed."""
+    """The history of one target, whose routines belong to the role that deployed. An `older` recorder is a function."""
 
     server: Server
     contract: Contract
+    older: bool = False
 
     def record(self, *, keeps_keys: bool, shows_keys: bool) -> Recorded:
         """Record an audit. Orphans' keys enter the history only where the policy `keeps_keys` in the database.
@@ -46,8 +50,8 @@ class AuditHistory:
         doing = f"recording an audit in schema {SCHEMA}"
         with self.server.session("audit") as connection, plainly(doing):
             sample = SAMPLE_AT_MOST if keeps_keys else 0
-            row = connection.execute("select orphan_audit.record_audit(%s) as id", (sample,)).fetchone()
-            number = int(row["id"]) if row else 0
+            row = connection.execute(OLDER if self.older else RECORD, (sample,)).fetchone()
+            number = int(row["audit"]) if row else 0
             found = connection.execute(statement("audit_findings"), {"audit": number}).fetchall()
             points = connection.execute(statement("audit_trend"), {"most": TREND, "audit": number}).fetchall()
             untold = connection.execute(statement("audit_untold"), {"audit": number}).fetchall()
@@ -108,7 +112,8 @@ def _event(trend: tuple[AuditPoint, ...], found: Sequence[Row], untold: Sequence
         health=last.health,
         duration_ms=last.duration_ms,
         found=tuple(AuditedRelation(**{key: each[key] for key in shown}) for each in found if each["health"] != "ok"),
-        alerts=tuple((each["relation"], each["fresh"]) for each in untold),
+        alerts=tuple((each["relation"], each["fresh"]) for each in untold if each["fresh"]),
+        uncounted=tuple((each["relation"], each["problem"]) for each in untold if each["problem"]),
         trend=trend,
     )
 

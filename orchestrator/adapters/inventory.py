@@ -59,6 +59,10 @@ def _claims(path: Path, name: str) -> bool:
     return isinstance(head, dict) and head.get("name") == name
 
 
+SECRET_WORDS = (".token", ".app_token", ".key", ": sudo")
+"""How the places of secrets end that are no URL of a database."""
+
+
 def resolve(source: str | Source, *, place: str) -> Secret:
     """The value behind a source. Raises Refused when it is not there; never falls back to anything else.
 
@@ -73,7 +77,8 @@ def _resolved(source: str | Source, place: str) -> Secret:
     if source.env is not None:
         value = os.environ.get(source.env, "").strip()
         if not value:
-            message = f"{place}: {source.env} is not set; export {source.env}=postgresql://user@host/database"
+            like = "…" if place.endswith(SECRET_WORDS) else "postgresql://user@host/database"
+            message = f"{place}: {source.env} is not set; export {source.env}={like}"
             raise Refused(message)
         return Secret(value)
     if source.file is not None:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, MutableMapping
 from io import StringIO
 from typing import Any, Final
 
-import structlog
-
 from orchestrator.adapters.redaction import STARS, redacted
 from orchestrator.adapters.runs import RunFolder
 from orchestrator.core.inventory import Secret
@@ -75,6 +73,9 @@ class RunLog:
         """Write into that run's folder."""
         self._folder = folder
         self._buffer = StringIO()
+        # It brings the tracebacks of rich along: only what makes a log pays for that.
+        import structlog
+
         self._log = structlog.wrap_logger(
             structlog.PrintLogger(self._buffer),
             processors=[

@@ -48,10 +48,11 @@ def report(
     budget_ms: int,
     checklist: Sequence[CheckedPhase] = (),
     reload: bool = False,
+    written: str = "",
 ) -> str:
     """The report of a run; `samples` are the orphan keys per relation that are kept on this machine.
 
-    A page that will be written again while the run goes on is to `reload` itself.
+    A page that will be written again while the run goes on is to `reload` itself, and says when it was `written`.
     """
     if format == "json":
         more = {"lock_budget_ms": budget_ms, "checklist": checklist_document(checklist)}
@@ -78,6 +79,7 @@ def report(
         mermaid={"keys": key_chart(summary.relations), "steps": step_chart(summary)},
         legend=key_legend(summary.relations),
         reload=reload,
+        written=written,
         checklist=checklist,
     )
 

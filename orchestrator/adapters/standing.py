@@ -14,14 +14,15 @@ from orchestrator.core.audit_objects import AuditObject, by_piece
 from orchestrator.core.entry import Entry, Head
 from orchestrator.core.grants import APPROVER, LISTENER
 from orchestrator.core.lease import Lease, Owner, free
-from orchestrator.core.leaving import ENTRIES, HEADS, LEASES, LedgerRun, LedgerTable, Standing, made_by
+from orchestrator.core.leaving import ENTRIES, HEADS, LEASES, OWNER, LedgerRun, LedgerTable, Standing, made_by
+from orchestrator.core.nouns import counted
 from orchestrator.core.remediation import SCHEMA as KEPT
 
 SCHEMA: Final = "orchestrator"
 FUNCTIONS_SINCE: Final = 4
 """The version that brought `answer`, where people speak."""
 
-OWNER = (
+SCHEMA_OWNER = (
     "select pg_get_userbyid(nspowner)::text as owner, pg_has_role(nspowner, 'usage') as ours"
     " from pg_namespace where nspname = 'orchestrator'"
 )
@@ -32,10 +33,6 @@ CLOSED_BEFORE = sql.SQL(
 """Version 1 did not note which runs are closed."""
 
 EVIDENCE = sql.SQL("select count(*)::bigint as count from orchestrator.event where kind = 'evidence_recorded'")
-LEASE_COLUMNS: Final = (
-    *("token", "holder", "host", "machine", "pid", "started", "os_user"),
-    *("taken_at", "heartbeat_at", "expires_at", "released"),
-)
 
 
 def standing(connection: Connection, left: Mapping[str, int], *, me: str = "") -> Standing | None:
@@ -47,7 +44,7 @@ def standing(connection: Connection, left: Mapping[str, int], *, me: str = "") -
     if version is None:
         return None
     with plainly("reading schema orchestrator", reading=True):
-        owner = connection.execute(OWNER).fetchone() or {}
+        owner = connection.execute(SCHEMA_OWNER).fetchone() or {}
         tables = tuple(_tables(connection))
         own = tuple(each for each in tables if each.schema == SCHEMA)
         if version > ledger.VERSION:
@@ -74,6 +71,16 @@ def standing(connection: Connection, left: Mapping[str, int], *, me: str = "") -
             kept=tuple(each for each in tables if each.schema == KEPT),
             watches=tuple(_watches(connection, own)),
         )
+
+
+def others(connection: Connection) -> tuple[str, ...]:
+    """What would go along and is not ours: objects that somebody made, and rows that a remediation keeps.
+
+    Raises psycopg.Error.
+    """
+    kept = (each for each in _tables(connection) if each.schema == KEPT and each.rows)
+    rows = (f"{counted(each.rows, 'row')} in {each.schema}.{each.name}" for each in kept)
+    return (*_strangers(connection), *_told(connection, "leaving_dependents"), *rows)
 
 
 def journals(connection: Connection, tables: tuple[LedgerTable, ...]) -> Iterator[tuple[str, Head | None]]:
@@ -158,10 +165,10 @@ def _leases(connection: Connection, tables: tuple[LedgerTable, ...]) -> Iterator
             continue
         run = sql.Identifier("run" if "run" in table.columns else "id")
         query = sql.SQL("select {} as run, {}, clock_timestamp() as now from {} where not released").format(
-            run, sql.SQL(", ").join(map(sql.Identifier, LEASE_COLUMNS)), _name(table)
+            run, sql.SQL(", ").join(map(sql.Identifier, sorted(LEASES))), _name(table)
         )
         for row in connection.execute(query):
-            owner = Owner(**{name: row.pop(name) for name in ("host", "machine", "pid", "started", "os_user")})
+            owner = Owner(**{name: row.pop(name) for name in OWNER})
             lease = Lease(owner=owner, **row)
             if not free(lease, gone=deserted(lease)):
                 yield lease

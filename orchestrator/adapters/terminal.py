@@ -37,7 +37,7 @@ from orchestrator.core.nouns import counted
 from orchestrator.core.plan import Plan
 from orchestrator.core.ports import Orphans
 from orchestrator.core.run import Run
-from orchestrator.core.summary import Summary
+from orchestrator.core.summary import ENDED, Summary
 
 STYLES: Mapping[str, str] = {
     "GO": "green",
@@ -165,11 +165,11 @@ class Screen:
             self.line(f"  differs from before: {difference}")
         for other in summary.elsewhere:
             self.line(f"  changed by others meanwhile, and left as it is: {other}")
-        self.line(f"  {safety(summary)}")
-        for step in summary.next_steps:
-            self.line(f"  next: {step}")
-        if report:
-            self.line(f"  report: {report}")
+        safe = f"  {safety(summary)}"
+        after = [f"  next: {step}" for step in summary.next_steps] + ([f"  report: {report}"] if report else [])
+        # Exit code 1 promises it: the last line of a run that failed says what is left of it.
+        for told in (*after, safe) if summary.state == "failed" else (safe, *after):
+            self.line(told)
 
     def _started(self, event: RunStarted, run: Run) -> None:
         dry = " (dry run: nothing is changed)" if event.dry_run else ""
@@ -250,14 +250,43 @@ def standing_keys(summary: Summary) -> str:
     return f"{summary.holding} of {counted(summary.promised, 'promised key stands', 'promised keys stand')}"
 
 
+ONLY_READ: Mapping[str, str] = {
+    "rehearse": "nothing was changed but a copy, which is gone",
+    "preflight": "the database was only read",
+    "audit": "no row of a table was changed, and the audit is on record",
+    "backup": "the database was only read",
+    "validate": "what was tried was rolled back, and no row is left of it",
+    "docs": "the database was only read",
+    "monitor": "a watch only looks, and every sample is on record",
+}
+"""What is safe after a task that changes nothing but its own record."""
+
+
+WAITS = frozenset({"held", "interrupted"})
+GOES_ON = "resume goes on from there"
+
+
+def _walked_back(summary: Summary, same: str) -> str:
+    """A way back that did not come to its end has not restored the catalog."""
+    if summary.differences:
+        return "the catalog is not what it was before"
+    if summary.state == "done":
+        return same
+    given = sum(each.back == "done" for each in summary.hosts)
+    hosts = f", {counted(given, 'command')} taken back on hosts" if given else ""
+    rest = f"; {GOES_ON}" if summary.state in WAITS else ""
+    if not summary.undone and not given:
+        return f"nothing was walked back yet{rest}"
+    return f"{counted(summary.undone, 'statement')} walked back{hosts}, each is on record{rest}"
+
+
 def safety(summary: Summary) -> str:
     """What is safe now, in one line."""
-    if summary.dry_run or summary.task == "rehearse":
-        return "nothing was changed" if summary.dry_run else "nothing was changed but a copy, which is gone"
+    if summary.dry_run or summary.task in ONLY_READ:
+        return "nothing was changed" if summary.dry_run else ONLY_READ[summary.task]
     same = "the catalog is what it was before" + (", but for tables of others" if summary.elsewhere else "")
-    goes_on = summary.state in {"held", "interrupted"}
     if summary.task == "rollback":
-        return _safe_way_back(summary, same, goes_on=goes_on)
+        return _walked_back(summary, same)
     if summary.rolled_back:
         end = "but the catalog differs from before" if summary.differences else same
         return f"everything that this run added was walked back: {end}"
@@ -266,21 +295,12 @@ def safety(summary: Summary) -> str:
         return f"this run was walked back as far as it could be, and {lost or 'the catalog differs from before'}"
     half = f"; an index may stand that is not ready: {', '.join(summary.leftovers)}" if summary.leftovers else ""
     if not summary.statements and not half:
-        return summary.remediation.safe if summary.remediation else on_hosts_only(summary.hosts)
-    rest = "resume goes on from there" if goes_on else "another deploy does what is left"
+        ended = sum(each.startswith(ENDED) for each in summary.blockers)
+        told = f", but {counted(ended, 'session was', 'sessions were')} ended" if ended else ""
+        return summary.remediation.safe if summary.remediation else on_hosts_only(summary.hosts) + told
+    rest = GOES_ON if summary.state in WAITS else "another deploy does what is left"
     whole = summary.holding == summary.promised or summary.state == "running"
     back = f", {summary.undone} of them are walked back" if summary.undone else ""
     return f"{counted(len(summary.statements), 'statement')} took effect{back}, each is on record{half}" + (
         "" if whole else f"; {rest}"
     )
-
-
-def _safe_way_back(summary: Summary, same: str, *, goes_on: bool) -> str:
-    """What a way back has reached: `same` only once the catalog was compared, or it is done without one."""
-    if summary.differences:
-        return "the catalog is not what it was before"
-    if summary.state == "done" or summary.fingerprint_after:
-        return same
-    rest = "resume goes on from there" if goes_on else "the rest stands"
-    more = "" if summary.state == "running" else f"; {rest}"
-    return f"{counted(summary.undone, 'statement')} walked back so far, each is on record{more}"

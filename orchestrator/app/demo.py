@@ -93,6 +93,9 @@ def demo(*, folder: Path, rows: int, with_orphans: bool, keep: bool, json: bool)
     stage.screen.line(f"the demo took {time.monotonic() - began:.0f} s", status="done")
     for name, answer in zip(("the rehearsal", "staging", "production"), answers, strict=True):
         stage.screen.line(f"  report of {name}: {answer.document['report']}")
+    if not keep:
+        told = "the two servers are gone, so the commands above would find no table: --keep keeps them"
+        stage.screen.line(told, status="note")
     return Answer(
         document={"runs": [answer.document for answer in answers]},
         exit_code=max(answer.exit_code for answer in answers),

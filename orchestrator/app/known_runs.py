@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
-from orchestrator.adapters import events, ledger
+from orchestrator.adapters import events, ledger, ledger_watch
 from orchestrator.adapters.journals import Journals, in_folder, in_ledger
-from orchestrator.adapters.postgres import Connection
+from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.adapters.runs import RunFolder, all_runs
 from orchestrator.app.checklists import chain
 from orchestrator.app.site import Site
@@ -55,7 +55,7 @@ def known_runs(site: Site, connection: Connection) -> KnownRuns:
             deployments=tuple(
                 (_whole(site, run, readers), _whole(site, back, readers) if back else None) for run, back in pairs
             ),
-            watches=tuple(_whole(site, each, readers) for each in watches.values()),
+            watches=tuple(_watch(site, each, readers) for each in watches.values()),
         )
 
 
@@ -109,6 +109,15 @@ def _whole(site: Site, run: Run, readers: Sequence[Connection]) -> Run:
         if found.started:
             return found
     return events.fold_entries(run.id, RunFolder(root=site.request.runs, run=run.id).entries())
+
+
+def _watch(site: Site, run: Run, readers: Sequence[Connection]) -> Run:
+    """A watch as far as it is known: its folder is written first, and another machine may have gone on with it."""
+    found = [events.fold_entries(run.id, RunFolder(root=site.request.runs, run=run.id).entries())]
+    for connection in readers:
+        with plainly("reading the watch", reading=True):
+            found.append(events.fold_entries(run.id, ledger_watch.entries(connection, run.id)))
+    return max(found, key=lambda each: each.count)
 
 
 def _task(run: Run) -> Task | None:

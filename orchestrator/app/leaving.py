@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters import events, ledger
 from orchestrator.adapters.leaving import Departure
 from orchestrator.adapters.ledger_copy import JournalCopies, dump_ledger, forget
+from orchestrator.adapters.marker import marker_of, read_marker
 from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.adapters.processes import host_name, os_user
 from orchestrator.adapters.standing import roles, standing
@@ -23,6 +24,7 @@ from orchestrator.app.request import Request
 from orchestrator.app.site import Site
 from orchestrator.app.work import works_of
 from orchestrator.core.leaving import Copied, Standing, losses, objections
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, ConnectionLost, OrchestratorError, Refused
 
 KIB = 1024
@@ -99,7 +101,7 @@ class _Leaving:
         """What is looked at and copied is what is dropped: nobody writes to the ledger until the end."""
         site, connection = self.work.site, self.work.connection
         with plainly("reading schema orchestrator", reading=True):
-            found = _standing(connection, me=site.run)
+            found = _standing(connection, site.environment.name, me=site.run)
             if found is None:
                 message = f"{site.environment.name}: the ledger is gone already"
                 raise Refused(message)
@@ -133,10 +135,9 @@ class _Leaving:
 
     def _answer(self) -> Answer:
         site, copied = self.work.site, self.copied
-        told = (
-            f"{len(copied.written)} journals copied to {site.request.runs}, {len(copied.there)} were there"
-            f"{f', {len(copied.beside)} put beside another' if copied.beside else ''}"
-        )
+        beside = f", {len(copied.beside)} put beside another" if copied.beside else ""
+        written = counted(len(copied.written), "journal")
+        told = f"{written} copied to {site.request.runs}, {len(copied.there)} there already{beside}"
         site.screen.line(f"{site.environment.name}: schema orchestrator is gone; {told}", status="done")
         for line in self.lost:
             site.screen.line(f"  lost: {line}")
@@ -159,13 +160,24 @@ class _Leaving:
 
 def _look(site: Site) -> Standing | None:
     with site.server.session("ledger", read_only=True) as connection:
-        return _standing(connection)
+        return _standing(connection, site.environment.name)
 
 
-def _standing(connection: Connection, *, me: str = "") -> Standing | None:
+def _standing(connection: Connection, environment: str, *, me: str = "") -> Standing | None:
     """Nothing of a ledger that we do not know is read but its version."""
-    known = (ledger.version_of(connection) or 0) <= ledger.VERSION
-    return standing(connection, _left(connection) if known else {}, me=me)
+    if (ledger.version_of(connection) or 0) > ledger.VERSION:
+        return standing(connection, {}, me=me)
+    found = standing(connection, _left(connection), me=me)
+    return replace(found, marked=_marked(connection, environment)) if found else None
+
+
+def _marked(connection: Connection, environment: str) -> str:
+    """The environment that this very database says it is, where it is another one: a URL may be a wrong one."""
+    marker = read_marker(connection)
+    if marker is None or marker.environment == environment:
+        return ""
+    # A copy by dump and restore is told apart from its original, one of the files is not.
+    return "" if marker.strange(marker_of(connection, marker.environment)) else marker.environment
 
 
 def _left(connection: Connection) -> Mapping[str, int]:
@@ -195,8 +207,8 @@ def _tell(site: Site, found: Standing, against: tuple[str, ...], lost: tuple[str
     line(f"{site.environment.name}: ledger of version {found.version}, {found.size // KIB} KiB, owner {found.owner}")
     line(f"  runs: {states}")
     for each in (*found.tables, *found.kept):
-        line(f"  {each.schema}.{each.name}: {each.rows} rows, {each.size // KIB} KiB")
-    line(f"  watches: {len(found.watches)}; option B: {len(found.audits)} objects")
+        line(f"  {each.schema}.{each.name}: {counted(each.rows, 'row')}, {each.size // KIB} KiB")
+    line(f"  watches: {len(found.watches)}; option B: {counted(len(found.audits), 'object')}")
     for told in against:
         line(f"  keeps --uninstall from its work: {told}")
     for told in lost:

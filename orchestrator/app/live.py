@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Timer
 from typing import Final
 
@@ -50,8 +51,11 @@ class LiveReport:
         self._settle()
         if isinstance(event, MOMENTS) and self.clock() >= self.due:
             summary = summarize(run)
-            self._alarm = timer(LASTS_S, lambda: self.keep(summary))
-            self._alarm.start()
+            alarm = timer(LASTS_S, lambda: self.keep(summary))
+            # Where no thread can be had there is no page: that is no concern of the run either.
+            with suppress(RuntimeError):
+                alarm.start()
+                self._alarm = alarm
 
     def _settle(self) -> None:
         """No page of an earlier step comes later than this."""
@@ -70,6 +74,7 @@ class LiveReport:
                 samples=self.folder.samples(),
                 budget_ms=summary.lock_budget_ms,
                 reload=True,
+                written=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
             )
             self.folder.replace(PAGE, text)
         took = self.clock() - began

@@ -11,7 +11,6 @@ from typing import Final
 
 from jinja2 import TemplateError
 
-from orchestrator.adapters import ledger
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.watch_folder import watching_alone
 from orchestrator.adapters.watch_metrics import write_metrics
@@ -26,13 +25,13 @@ from orchestrator.app.site import Site
 from orchestrator.app.telling import telling
 from orchestrator.app.walking_back import rollback
 from orchestrator.app.watch_keeping import WatchKeeping
-from orchestrator.app.watch_opening import going_on, keeping_of
+from orchestrator.app.watch_opening import deployment_to_watch, going_on, keeping_of
 from orchestrator.app.watch_times import Times
-from orchestrator.app.work import find_work, work_of
+from orchestrator.app.work import work_of
 from orchestrator.core.answers import run_document
 from orchestrator.core.journal import SampleTaken, WatchBegan, WatchEnded, WatchJudged
 from orchestrator.core.nouns import counted
-from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, OrchestratorError, Refused
+from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, OrchestratorError
 from orchestrator.core.run import Run
 from orchestrator.core.summary import summarize
 from orchestrator.core.watch import AWAY, Sample, with_hosts
@@ -62,7 +61,7 @@ def monitor(
         stack.enter_context(site.interruption.installed())
         known = going_on(site, stack, run, every_s=wanted.every_s)
         if known is None:
-            of = _deployment(site, run)
+            of = deployment_to_watch(site, run)
             stack.enter_context(watching_alone(site.run_folder))
             keeping = keeping_of(site, stack, of.id, every_s=wanted.every_s)
             journal = site.file_journal()
@@ -90,22 +89,6 @@ def monitor(
             wait=wait or site.interruption.wait,
         )
         return watch.go_on()
-
-
-def _deployment(site: Site, run: str | None) -> Run:
-    """The run to watch: it stands in the ledger, and something of it is in effect. Raises Refused."""
-    name = site.environment.name
-    with site.server.session(STEP, read_only=True) as connection:
-        if ledger.version_of(connection) is None:
-            message = (
-                f"{name}: nothing was deployed there, so there is nothing to watch: {site.server.command('deploy')}"
-            )
-            raise Refused(message)
-        try:
-            return find_work(connection, run, name).run
-        except Refused as error:
-            message = f"nothing to watch: {error}"
-            raise Refused(message) from error
 
 
 def _begin(site: Site, journal: RunJournal, of: Run, wanted: Times) -> None:

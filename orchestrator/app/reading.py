@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
 from orchestrator.adapters import events, lease, ledger, ledger_watch
-from orchestrator.adapters.host_words import planned_on_hosts
 from orchestrator.adapters.introspection import read_catalog
 from orchestrator.adapters.ledger_answers import approver_exists, role_exists
 from orchestrator.adapters.ledger_copy import taken_away
 from orchestrator.adapters.loading import Loaded, apply_migrations, fill
 from orchestrator.adapters.postgres import Connection
-from orchestrator.adapters.render import plan_script, report
+from orchestrator.adapters.render import report
 from orchestrator.adapters.runs import RunFolder, all_runs
 from orchestrator.adapters.terminal import Screen, safety
 from orchestrator.app.answer import Answer
@@ -26,7 +25,6 @@ from orchestrator.app.request import Request
 from orchestrator.app.watch_told import tell_watch, watch_in
 from orchestrator.core.answers import (
     findings_document,
-    plan_document,
     run_document,
     runs_document,
 )
@@ -53,24 +51,6 @@ TOLD: frozenset[Task] = CHANGING | {"rehearse"}
 """History tells rehearsals, too; the last run of an environment is one that changed it, or was to."""
 
 GATE_EXITS: Mapping[Word, int] = {"GO": EXIT_DONE, "HOLD": EXIT_HELD, "NO-GO": EXIT_REFUSED}
-
-
-def plan(request: Request, *, form: str | None) -> Answer:
-    """`invoke plan`: what would be executed. With `--format sql` a script that psql can run."""
-    if form not in {None, "sql"} or (form and request.json):
-        message = f"--format {form}: a plan is shown as text, as --json, or as --format sql, one at a time"
-        raise Refused(message)
-    with ExitStack() as stack:
-        site = open_site(request, stack, read_only=True)
-        made = site.make_plan(site.catalog("plan").catalog())
-        if form == "sql":
-            print(plan_script(made), end="")
-    if form is None and not request.json:
-        site.screen.plan(made)
-        for line in planned_on_hosts(made, site.folder.on_hosts):
-            site.screen.line(line)
-    bad = any(each.status in {"different", "impossible"} for each in made.relations)
-    return Answer(document=plan_document(made, site.folder.on_hosts), exit_code=EXIT_FAILED if bad else EXIT_DONE)
 
 
 def preflight(request: Request) -> Answer:
@@ -185,7 +165,7 @@ def _rows_told(summary: Summary) -> str:
 def _without_ledger(request: Request, found: tuple[Summary, ...], connection: Connection) -> tuple[str, ...]:
     """What has to be known of runs whose ledger was taken away, for the newest of them."""
     newest = found[-1:]
-    told = (taken_away(connection, RunFolder(root=request.runs, run=each.run)) for each in newest)
+    told = (taken_away(connection, RunFolder(root=request.runs, run=each.run), each.environment) for each in newest)
     return tuple(f"{each}: told from the copy here; it cannot be walked back or gone on with" for each in told if each)
 
 

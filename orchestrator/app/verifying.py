@@ -39,7 +39,7 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
         watch = None if head else ledger_watch.head(connection, folder.run)
         if watch is not None:
             kept, head = ledger_watch.entries(connection, folder.run), watch
-        gone = taken_away(connection, folder) if not kept and head is None else None
+        gone = taken_away(connection, folder, site.environment.name) if not kept and head is None else None
     try:
         copy = tuple(folder.entries()) or None
         lost = tuple(folder.lost())
@@ -70,8 +70,8 @@ def _watch(run: str, kept: tuple[Entry, ...], head: Head, copy: tuple[Entry, ...
     """A watch is written here first: what the database does not have, or not yet, is no event that it lost."""
     waiting = len(copy) - len(kept) if copy and common(kept, copy) == len(kept) else 0
     found = examine(run, ledger=kept, head=head, copy=copy[: len(kept)] if copy and waiting else copy)
-    told = [f"{waiting} events are not brought yet"] if waiting else []
-    told += [f"{beside} events stay here, beside the journal: another machine went on without them"] if beside else []
+    told = [f"{counted(waiting, 'event')} not brought yet"] if waiting else []
+    told += [f"{counted(beside, 'event')} kept beside the journal: another machine went on without"] if beside else []
     return replace(found, problem="; ".join(told)) if found.state == "whole" and told else found
 
 

@@ -144,12 +144,14 @@ def _walk_once(work: AtWork, journal: RunJournal, found: Work) -> Done | Failed:
     journal.record(PlanRecorded(plan=work.site.make_plan(work.site.catalog("rollback").catalog())))
     count = len(journal.run.undone)
     if walked.differences:
-        return Failed(note=f"{count} statements walked back, but the catalog differs from before run {walked.of}")
+        return Failed(
+            note=f"{counted(count, 'statement')} walked back, but the catalog differs from before run {walked.of}"
+        )
     stands = [each for each in journal.run.passed_over if each.stands and each.id not in journal.run.undone]
     if stands:
         # A row of another tool's is in no catalog: that it stands has to be said here.
-        return Failed(note=f"{count} statements walked back, but not {stands[0].id}: {stands[0].reason}")
-    told = f"{count} statements walked back{hosts}"
+        return Failed(note=f"{counted(count, 'statement')} walked back, but not {stands[0].id}: {stands[0].reason}")
+    told = f"{counted(count, 'statement')} walked back{hosts}"
     return Failed(note=f"{told}; {'; '.join(left)}") if left else Done(note=told)
 
 

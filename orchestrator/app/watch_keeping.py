@@ -23,6 +23,7 @@ from orchestrator.adapters.terminal import Screen
 from orchestrator.adapters.watch_sampler import SETTLED
 from orchestrator.core.chain import has_ended
 from orchestrator.core.entry import Entry
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import LeaseLost, OrchestratorError, Refused
 
 STEP: Final = "monitor"
@@ -190,5 +191,5 @@ class WatchKeeping:
         if problem and not self._problem:
             self.screen.line(f"for now this watch is kept on this machine only: {problem}")
         elif self._problem and not problem:
-            self.screen.line(f"kept in the database, too, from now on: {missed} events were brought")
+            self.screen.line(f"kept in the database, too, from now on: {counted(missed, 'event')} brought")
         self._problem = problem

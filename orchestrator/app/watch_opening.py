@@ -8,17 +8,20 @@ from typing import Final
 
 import psycopg
 
-from orchestrator.adapters import events, ledger_watch
+from orchestrator.adapters import events, ledger, ledger_watch
 from orchestrator.adapters.ledger_watch import KeptWatch
 from orchestrator.adapters.postgres import plain_line
 from orchestrator.adapters.runs import JournalCopy, RunFolder
 from orchestrator.adapters.watch_folder import open_watch, watching_alone
 from orchestrator.app.site import Site
 from orchestrator.app.watch_keeping import STEP, WatchKeeping
+from orchestrator.app.work import find_work
 from orchestrator.core import chain
 from orchestrator.core.chain import Flaw
 from orchestrator.core.entry import Entry
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import CannotConnect, OrchestratorError, Refused
+from orchestrator.core.run import Run
 
 READ_WITHIN_S: Final = 60.0
 """A watch of days by the second has many megabytes of samples."""
@@ -174,8 +177,8 @@ def _rebuild(site: Site, folder: RunFolder, there: KeptWatch, held: Sequence[Ent
     lost = known[common:]
     JournalCopy(folder=folder).rebuild(held, lost)
     if lost:
-        told = f"{len(lost)} events of this machine were not brought before another went on"
-        site.screen.line(f"{told}: they stay in {folder.path}, beside the journal")
+        told = f"{counted(len(lost), 'event')} of this machine not brought before another went on"
+        site.screen.line(f"{told}: kept in {folder.path}, beside the journal")
 
 
 def _refuse_broken(folder: RunFolder, known: Sequence[Entry]) -> None:
@@ -183,3 +186,19 @@ def _refuse_broken(folder: RunFolder, known: Sequence[Entry]) -> None:
     if flaw is not None:
         message = f"{folder.path}: the journal was touched: {flaw.problem}; move that folder away, or restore it"
         raise Refused(message)
+
+
+def deployment_to_watch(site: Site, run: str | None) -> Run:
+    """The run to watch: it stands in the ledger, and something of it is in effect. Raises Refused."""
+    name = site.environment.name
+    with site.server.session(STEP, read_only=True) as connection:
+        if ledger.version_of(connection) is None:
+            message = (
+                f"{name}: nothing was deployed there, so there is nothing to watch: {site.server.command('deploy')}"
+            )
+            raise Refused(message)
+        try:
+            return find_work(connection, run, name).run
+        except Refused as error:
+            message = f"nothing to watch: {error}"
+            raise Refused(message) from error

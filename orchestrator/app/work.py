@@ -40,9 +40,10 @@ class Work:
 def find_work(connection: Connection, run: str | None, environment: str) -> Work:
     """The run to walk back, by default the environment's last with anything left. Raises Refused when there is none."""
     if ledger.version_of(connection) is None:
+        wanted = f"run {run} cannot be walked back" if run else "there is nothing to walk back"
         message = (
-            f"{environment} has no ledger: nothing was deployed there, or invoke ledger --uninstall took it away; keys"
-            " that stand are dropped by hand"
+            f"{wanted}: {environment} has no ledger, as nothing was deployed there or invoke ledger --uninstall took it"
+            " away; keys that stand are dropped by hand, invoke history shows the runs that are known here"
         )
         raise Refused(message)
     works = _all_works(connection)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.checks import Finding
 from orchestrator.core.contract import Contract, Relation
+from orchestrator.core.journal.audits import AuditRecorded
 from orchestrator.core.matching import match_all
 from orchestrator.core.nouns import counted
 from orchestrator.core.ports import Orphans
@@ -65,3 +66,13 @@ def orphan_finding(results: tuple[Orphans, ...], run: Run, *, refuse: bool, name
         remedy=f"what can be done: {remediate(where_of(run), guilty[0].relation.name)}" if guilty else "",
         caused_by_data=True,
     )
+
+
+def after_audit(event: AuditRecorded, where: str) -> Iterator[str]:
+    """What to type after a recorded audit: for the gravest relation with orphans, and for what could not be counted."""
+    ill = sorted((each for each in event.found if each.orphans), key=lambda each: each.health != "alert")
+    for each in ill[:1]:
+        yield f"what can be done: {remediate(where, each.relation)}"
+    yield from (f"mend why {each.relation} cannot be counted: {each.problem}" for each in event.found if each.problem)
+    if event.found:
+        yield f"to look again: invoke audit {where} --record"

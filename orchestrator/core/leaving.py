@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from orchestrator.core.entry import Entry
+from orchestrator.core.nouns import counted
 
 SHOWN: Final = 3
 """How many of several names a line tells."""
 
 ENTRIES: Final = frozenset({"run", "seq", "at", "actor", "kind", "data", "previous", "hash"})
 HEADS: Final = frozenset({"id", "environment", "head_seq", "head_hash"})
-LEASES: Final = frozenset({"token", "host", "machine", "pid", "started", "os_user", "expires_at", "released"})
+OWNER: Final = ("host", "machine", "pid", "started", "os_user")
+LEASES: Final = frozenset({*OWNER, "token", "holder", "taken_at", "heartbeat_at", "expires_at", "released"})
 """Columns by which a table of the ledger is known, whatever its name and the version that made it."""
 
 MADE = re.compile(
@@ -55,7 +57,10 @@ class LedgerRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What stands in the schema of an environment. `holders` are living processes with a lease, as people read them."""
+    """What stands in the schema of an environment. `holders` are living processes with a lease, as people read them.
+
+    `marked` is another environment where this database says that it is that one, and nothing tells it from a copy.
+    """
 
     version: int
     known: int
@@ -70,6 +75,7 @@ class Standing:
     evidence: int = 0
     kept: tuple[LedgerTable, ...] = ()
     watches: tuple[str, ...] = ()
+    marked: str = ""
 
     @property
     def size(self) -> int:
@@ -101,6 +107,11 @@ def objections(found: Standing, command: Callable[[str], str]) -> Iterator[str]:
         return
     if not found.ours:
         yield f"schema orchestrator belongs to role {found.owner}: let that role do it"
+    if found.marked:
+        yield (
+            f"this database says that it is {found.marked}: --env {found.marked} leaves that one; if it is a copy,"
+            f' {command("adopt")} --reason "why" comes first'
+        )
     for each in found.holders:
         yield f"a process is at work: {each}; wait until it has ended, or stop it"
     for run in (each for each in found.runs if each.open):
@@ -127,13 +138,13 @@ def losses(found: Standing) -> Iterator[str]:
     for each in found.runs:
         if each.left:
             yield (
-                f"run {each.run}: {each.left} changes of it stand, and stay; the way back is known to the ledger alone:"
-                " no rollback, no resume, no verify against the database any more"
+                f"run {each.run}: the way back of {counted(each.left, 'change')}, which will stay: no rollback,"
+                " no resume, no verify against the database any more"
             )
     if found.approvals:
-        yield f"{found.approvals} approvals that were given before any run and are not used yet"
+        yield f"{counted(found.approvals, 'approval')} given before any run and not used yet"
     if found.evidence:
-        yield f"the evidence of {found.evidence} rehearsals, which gates of other environments read here"
+        yield f"the evidence of {counted(found.evidence, 'rehearsal')}, which gates of other environments read here"
 
 
 def named(words: Iterable[str]) -> str:

@@ -6,11 +6,13 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from orchestrator.core.approval import open_hold, told
-from orchestrator.core.audit import remediate, where_of
+from orchestrator.core.audit import after_audit, remediate, where_of
 from orchestrator.core.checks import Finding
 from orchestrator.core.decision import Decision
+from orchestrator.core.elsewhere import ACCEPT
 from orchestrator.core.evidence import Evidence
 from orchestrator.core.fates import FATES, RelationRow, relation_rows
 from orchestrator.core.gates import OVERRIDE
@@ -29,6 +31,9 @@ from orchestrator.core.remediated import RemediationView, after_remediation, vie
 from orchestrator.core.run import Run
 from orchestrator.core.verdict import Word
 from orchestrator.core.watch_series import WatchView, watch_view
+
+ENDED: Final = "ended by policy.terminate_blockers"
+"""How a session is told that the policy ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +206,7 @@ def _blockers(run: Run) -> Iterator[str]:
     for each in run.postponed:
         seen.setdefault(each.blocker.split(" (")[0], f"{each.statement}: {each.blocker}")
     yield from seen.values()
-    yield from (f"ended by policy.terminate_blockers: {each.blocker}" for each in run.terminated)
+    yield from (f"{ENDED}: {each.blocker}" for each in run.terminated)
 
 
 def version_text(version: int) -> str:
@@ -258,7 +263,7 @@ def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -
     yield from (each.remedy for each in run.steps.values() if each.remedy and (waits or each.state != "held"))
     if run.remediated and state in {"done", "failed"}:
         yield from after_remediation(run.remediated, run.id, where, again=_repeated(started), dry=started.dry_run)
-    yield from _repairs(relations, where)
+    yield from after_audit(run.audit, where) if run.audit else _repairs(relations, where)
     if state == "failed" and started.task == "rehearse":
         # Its walks counted the orphans of the copy, which are those of its source; it has no count of its own.
         yield from dict.fromkeys(each.remedy for each in run.all_findings if each.caused_by_data and each.remedy)
@@ -348,6 +353,7 @@ def _repeated(started: RunStarted) -> str:
     """The options that make a command the same one again; who passed a gate on purpose has to say so again."""
     told = {name: started.options.get(name) for name in REPEATED}
     undo = " --undo" if started.task == "remediate" and started.rolls_back else ""
+    undo += f" --{ACCEPT}" if started.options.get(ACCEPT) else ""
     return undo + "".join(
         f" --{name} {shlex.quote(value)}" for name, value in {**told, "run": started.rolls_back}.items() if value
     )

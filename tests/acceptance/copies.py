@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from orchestrator.adapters.child import die_with_us
 from orchestrator.adapters.postmaster import free_port
 from orchestrator.adapters.programs import reachable, server_installation, unprivileged_account
-from tests import places
+from tests import places, waiting
 
 READY_WITHIN_S = 60.0
 
@@ -67,6 +67,7 @@ class PhysicalCopy:
             said = (self._folder / "log").read_text()
             assert self._process.poll() is None, said
             assert time.monotonic() < deadline, said
+            waiting.pause()
 
     @property
     def port(self) -> int:

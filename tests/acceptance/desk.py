@@ -23,7 +23,7 @@ from psycopg.rows import dict_row, tuple_row
 
 from orchestrator.adapters import events
 from orchestrator.adapters.introspection import read_catalog
-from orchestrator.app import auditing, reading, rehearsing, resuming, runs, walking_back
+from orchestrator.app import auditing, planning, reading, rehearsing, resuming, runs, walking_back
 from orchestrator.app.answer import Answer
 from orchestrator.app.request import Request
 from orchestrator.app.writes_on_copy import Load
@@ -42,6 +42,9 @@ class Desk:
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
+    book: str = "master_tables"
+    """The runbook of commands that name none."""
+
     variables: dict[str, str] = field(default_factory=dict)
     passwords: set[str] = field(default_factory=set)
 
@@ -114,7 +117,7 @@ class Desk:
 
     def request(self, env: str = "staging", **options: Any) -> Request:
         """The common options, pointing to this desk."""
-        return Request(env=env, inventory=self.inventory, runs=self.runs, **options)
+        return Request(env=env, inventory=self.inventory, runs=self.runs, **{"runbook": self.book, **options})
 
     def deploy(self, env: str = "staging", *, yes: bool = True, until: str | None = None, **options: Any) -> Answer:
         """`invoke deploy`, in this process."""
@@ -143,7 +146,7 @@ class Desk:
 
     def plan(self, env: str = "staging", **options: Any) -> Answer:
         """`invoke plan`, in this process."""
-        return reading.plan(self.request(env, **options), form=None)
+        return planning.plan(self.request(env, **options), form=None)
 
     def preflight(self, env: str = "staging", **options: Any) -> Answer:
         """`invoke preflight`, in this process."""
@@ -202,7 +205,8 @@ class Desk:
         if "--help" in words:
             return words
         own = () if "--inventory" in words else ("--inventory", str(self.inventory))
-        return (*words, *own, "--runs", str(self.runs))
+        book = () if "--runbook" in words or self.book == "master_tables" else ("--runbook", self.book)
+        return (*words, *own, *book, "--runs", str(self.runs))
 
     def file(self, answer: Answer, name: str) -> str:
         """The text of a file in a run's folder."""
@@ -320,10 +324,11 @@ def with_parameters(url: str, **changes: str) -> str:
     return psycopg.conninfo.make_conninfo(url, **changes)
 
 
-def contract_lines() -> Iterator[str]:
-    """The blocks of the master tables' contract."""
+def contract_lines(*tables: str) -> Iterator[str]:
+    """The blocks of the master tables' contract, of these tables when some are named."""
     for block in (MASTER / "foreign_keys.toml").read_text("utf-8").split("[[foreign_key]]")[1:]:
-        yield "[[foreign_key]]" + block
+        if not tables or re.search(f'^table = "({"|".join(tables)})"$', block, re.MULTILINE):
+            yield "[[foreign_key]]" + block
 
 
 WORKSPACE = "11111111-1111-1111-1111-111111111111"

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from orchestrator.adapters.child import die_with_us
 from orchestrator.adapters.postmaster import free_port
 from orchestrator.adapters.programs import unprivileged_account
-from tests import places
+from tests import places, waiting
 
 PGBOUNCER = Path("/usr/sbin/pgbouncer")
 READY_WITHIN_S = 20.0
@@ -59,6 +59,7 @@ class Pooler:
         while not self._answers():
             assert self._process.poll() is None, (self._folder / "log").read_text()
             assert time.monotonic() < deadline, (self._folder / "log").read_text()
+            waiting.pause()
 
     def stop(self) -> None:
         """Stop it and remove its files."""

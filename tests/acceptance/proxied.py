@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psycopg
 
 from orchestrator.adapters.embedded import Cluster
-from tests import servers
+from tests import servers, waiting
 from tests.acceptance.desk import MASTER, execute
 from tests.chaos.proxy import Proxy
 
@@ -45,4 +45,4 @@ def until(url: str, query: str, *values: object) -> None:
     """Until the one value that a query finds is true."""
     with psycopg.connect(url, autocommit=True) as connection:
         while not (connection.execute(query.encode(), values or None).fetchone() or (False,))[0]:
-            continue
+            waiting.pause()

@@ -15,14 +15,15 @@ from orchestrator.adapters.journals import in_ledger
 from orchestrator.app import approving
 from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, Refused
 from tests.acceptance.conftest import Stop, Stopped
-from tests.acceptance.desk import Desk, execute, rows
+from tests.acceptance.desk import Desk, contract_lines, execute, rows
 from tests.acceptance.test_approvals import Office, forge, held, hold_findings, role, staffed
 from tests.conftest import MATRIX
 
 
 @pytest.fixture
 def office(desk: Desk, master: str) -> Iterator[Office]:
-    """Real login roles on the base migration's database."""
+    """Real login roles on the base migration's database, and few of the contract's keys."""
+    desk.book = desk.runbook("".join(contract_lines("punchlists", "punchlist_items")), "master_tables")
     with staffed(desk, master) as made:
         yield made
 

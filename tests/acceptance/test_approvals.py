@@ -24,11 +24,12 @@ from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, EXIT_REFUSED, Connec
 from orchestrator.core.run import Run
 from tests import servers
 from tests.acceptance.conftest import Stop, Stopped
-from tests.acceptance.desk import Desk, execute, fingerprint, keys, rows, value
+from tests.acceptance.desk import Desk, contract_lines, execute, fingerprint, keys, rows, value
 from tests.conftest import MATRIX
 
 NAMES = ("ayu", "budi", "citra", "dewi", "team")
 APPROVER = "orchestrator_approver"
+MASTER = "master_tables"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,8 @@ def role(url: str, name: str) -> str:
 
 @pytest.fixture
 def office(desk: Desk, master: str) -> Iterator[Office]:
-    """Real login roles on the base migration's database."""
+    """Real login roles on the base migration's database, and a contract of few keys: who may say what is asked."""
+    desk.book = desk.runbook("".join(contract_lines("punchlists", "punchlist_items", "workflow_stages")))
     with staffed(desk, master) as made:
         yield made
 
@@ -518,6 +520,7 @@ def hold_findings(office: Office, number: int) -> None:
 def test_a_hold_is_accepted_by_name_and_reason(office: Office) -> None:
     """Without required approvals by the initiator too; the run goes on, and reports tell who accepted what."""
     office.opens(approvals=0)
+    office.desk.book = MASTER  # the checks at validation are its own
     hold_findings(office, 1)
     answer = office.deploy()
     run = answer.document["run"]
@@ -589,6 +592,7 @@ def test_a_denial_is_heard_over_a_connection_that_breaks(office: Office, monkeyp
 
 def test_where_approvals_are_required_the_initiator_accepts_nothing(office: Office) -> None:
     """Somebody else accepts the HOLD, and then the plan is approved."""
+    office.desk.book = MASTER  # the checks at validation are its own
     hold_findings(office, 1)
     office.deploy()
     with pytest.raises(Refused, match="Ayu began the run"):
@@ -628,6 +632,7 @@ def test_a_note_is_one_printable_line(office: Office) -> None:
 
 def test_a_manual_item_is_confirmed(office: Office) -> None:
     """By a name of [people], with what proves it; an item of the checklist and nothing else."""
+    office.desk.book = MASTER  # the checklist is its own
     office.deploy(until="plan")
     office.sits("dewi")
     words = ("approve", "--env", "staging", "--item", "Monitor", "--note", "mail sent")

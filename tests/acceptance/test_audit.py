@@ -18,6 +18,7 @@ from tests import servers
 from tests.acceptance.conftest import Copy
 from tests.acceptance.desk import ORPHANS, Desk, execute, insert_base_rows, value
 from tests.conftest import ClusterUrl, server_of
+from tests.waiting import until
 
 COUNTED = "select count(*) from orchestrator.event where kind = 'orphans_counted'"
 
@@ -85,8 +86,7 @@ def test_the_document_tells_how_and_where(desk: Desk, staging: str) -> None:
 def caught_up(primary: str, standby: str) -> None:
     """Until the standby has replayed everything."""
     position = value(primary, "select pg_current_wal_lsn()::text")
-    while not value(standby, "select pg_last_wal_replay_lsn() >= %s::pg_lsn", position):
-        continue
+    until(lambda: value(standby, "select pg_last_wal_replay_lsn() >= %s::pg_lsn", position))
 
 
 def test_a_standby_is_read_in_the_targets_place(desk: Desk, staging: str, physical: Copy) -> None:
@@ -105,8 +105,7 @@ def test_a_standby_is_read_in_the_targets_place(desk: Desk, staging: str, physic
     assert counts[0] == counts[1]
 
     execute(replica, "select pg_wal_replay_pause()")
-    while value(replica, "select pg_get_wal_replay_pause_state()") != "paused":
-        continue
+    until(lambda: value(replica, "select pg_get_wal_replay_pause_state()") == "paused")
     execute(staging, "update punchlist_items set punchlist_id = 'gone' where id = 'pi1'")
     said = desk.typed("audit", "--env", "staging", "--on", "replica")
     execute(replica, "select pg_wal_replay_resume()")

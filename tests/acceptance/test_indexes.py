@@ -15,6 +15,7 @@ from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD
 from tests import servers
 from tests.acceptance.desk import Desk, counts, execute, finding, fingerprint, keys, rows, value
 from tests.conftest import NEWEST, ClusterUrl
+from tests.waiting import until
 
 TABLES = """
 create table parent (id int primary key);
@@ -101,7 +102,7 @@ def test_without_the_policy_nothing_changes(desk: Desk, small: str) -> None:
 
 def test_the_policy_is_acted_upon(desk: Desk, small: str) -> None:
     """Preflight does not list it any more among the settings that are not, and counts what is planned."""
-    desk.environment("staging", small, policy=POLICY)
+    desk.environment("staging", small, policy=f"{POLICY}\nmonitor_rollback = true")
     answer = desk.preflight(runbook=desk.runbook(LINES))
     assert finding(answer, "settings-kept")["status"] == "pass"
     assert finding(answer, "supporting-index")["observed"] == "3 indexes are planned"
@@ -211,8 +212,7 @@ def ask_when_waiting(url: str, made: list[Interruption]) -> None:
     """Ask the run to stop once its build waits for somebody's transaction."""
     query = "select count(*) from pg_locks where not granted and locktype = 'virtualxid'"
     with psycopg.connect(url, autocommit=True) as look:
-        while look.execute(query).fetchone() == (0,):
-            continue
+        until(lambda: look.execute(query).fetchone() != (0,))
     for each in made:
         each.ask("interrupted by a test")
 

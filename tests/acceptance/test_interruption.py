@@ -18,6 +18,7 @@ from orchestrator.adapters.interruption import Interruption
 from orchestrator.core.outcome import EXIT_DONE, EXIT_HELD, EXIT_REFUSED
 from tests.acceptance.desk import ROOT, Desk, counts, fingerprint, keys, rows
 from tests.conftest import MATRIX
+from tests.waiting import pause, until
 
 PATIENCE_S = 60
 
@@ -50,6 +51,7 @@ def when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
     """Until a condition holds; a process that ends before it is a failure."""
     while not condition():
         assert process.poll() is None, process.communicate()
+        pause()
 
 
 def waiting(url: str, step: str) -> Callable[[], bool]:
@@ -71,8 +73,7 @@ def attempt_failed(desk: Desk) -> bool:
 
 def no_session(url: str) -> None:
     """Until the server has noticed that everybody of ours is gone."""
-    while rows(url, SESSIONS):
-        continue
+    until(lambda: not rows(url, SESSIONS))
 
 
 @pytest.mark.parametrize(

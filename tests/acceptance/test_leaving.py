@@ -14,12 +14,14 @@ from psycopg.conninfo import conninfo_to_dict
 from orchestrator.adapters import ledger
 from orchestrator.adapters.postgres import statement
 from orchestrator.adapters.programs import dump_installation
+from orchestrator.app import leaving
 from orchestrator.core.audit_objects import comment_of
 from orchestrator.core.leaving import made_by
+from tests import servers
 from tests.acceptance import option_b, production
 from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import Desk, counts, execute, fingerprint, has_ledger, keys, rows, value
-from tests.conftest import MATRIX
+from tests.conftest import MATRIX, ClusterUrl
 
 
 @pytest.fixture
@@ -154,6 +156,36 @@ def test_what_others_made_is_not_taken_along(desk: Desk, shop: str, database: st
     assert ask(desk, "--uninstall")["state"] == "uninstalled"
 
 
+def test_what_others_make_meanwhile_is_not_taken_along(
+    desk: Desk, shop: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While journals are copied only writers wait: who makes a view of one then keeps it."""
+    install(database)
+
+    def meanwhile(_: object) -> tuple[str, ...]:
+        execute(database, "create view seen as select * from orchestrator.event")
+        return ()
+
+    monkeypatch.setattr(leaving, "roles", meanwhile)
+    error = ask(desk, "--uninstall", "--yes", code=2)["error"]
+    assert ("seen" in error, "nothing was changed" in error, has_ledger(database)) == (True, True, True)
+    assert rows(database, "select from seen") == []
+
+
+def test_a_wrong_url_takes_nobodys_ledger(desk: Desk, shop: str, database: str) -> None:
+    """A database that says it is another environment is left to that one, or adopted first."""
+    desk.deploy(runbook=shop)
+    desk.rollback(runbook=shop)
+    desk.environment("other", database)
+    refused = desk.typed("ledger", "--env", "other", "--uninstall", "--yes")
+    assert (refused.returncode, "says that it is staging" in refused.stderr) == (2, True)
+    assert has_ledger(database)
+    desk.environment("staging", None)
+    assert desk.typed("adopt", "--env", "other", "--reason", "a copy", "--yes").returncode == 0
+    assert desk.typed("ledger", "--env", "other", "--uninstall", "--yes").returncode == 0
+    assert not has_ledger(database)
+
+
 def test_a_kept_copy_brings_everything_back(desk: Desk, shop: str, database: str) -> None:
     """The script that --keep-copy leaves: the ledger verifies again, and the way back is known again."""
     run = desk.deploy(runbook=shop).document["run"]
@@ -232,3 +264,66 @@ def test_every_object_of_the_ledger_is_known_by_its_sql(database: str) -> None:
     assert found
     assert found - made_by(texts) == set()
     assert value(database, "select count(*) from pg_namespace where nspname = 'orchestrator'") == 1
+
+
+@MATRIX
+def test_the_owner_of_the_ledger_leaves_and_nobody_else(desk: Desk, owner: str, master: str) -> None:
+    """An ordinary role that deployed may; one that may not read the ledger cannot even look."""
+    desk.environment("staging", owner)
+    assert desk.deploy().exit_code == 0
+    assert ask(desk, "--uninstall", "--yes", "--keep-copy", str(desk.folder / "kept"))["state"] == "uninstalled"
+    install(master)
+    assert "permission denied" in ask(desk, "--uninstall", "--yes", code=2)["error"]
+    name = conninfo_to_dict(owner)["user"]
+    tables = f"grant select on all tables in schema orchestrator to {name}"
+    execute(master, f"grant usage on schema orchestrator to {name}", tables)
+    assert "belongs to role postgres" in ask(desk, "--uninstall", "--yes", code=2)["error"]
+
+
+@MATRIX
+def test_a_copy_does_not_write_over_the_journals_of_its_original(
+    desk: Desk, shop: str, database: str, cluster_url: ClusterUrl
+) -> None:
+    """Staging was made from another environment: that one's run was closed here, and goes on there."""
+    run = desk.deploy(runbook=shop).document["run"]
+    journal = desk.runs / run / "journal.jsonl"
+    journal.write_bytes(whole := b"\n".join(journal.read_bytes().split(b"\n")[:-3]) + b"\n")
+    copy = servers.fresh_database(cluster_url(16), servers.database_name(database))
+    desk.environment("staging", None)
+    desk.environment("other", copy)
+    done = desk.typed("ledger", "--env", "other", "--uninstall", "--yes", "--json")
+    assert (done.returncode, json.loads(done.stdout)["beside"]) == (0, [run])
+    assert journal.read_bytes() == whole
+    assert len((journal.parent / "ledger-other.jsonl").read_bytes()) > len(whole)
+    # That the copy left tells nothing of the original, whose ledger is lost later.
+    desk.environment("other", None)
+    desk.environment("staging", database)
+    execute(database, "drop schema orchestrator cascade")
+    assert "taken away" not in desk.typed("verify", "--env", "staging", "--run", run).stdout
+    servers.drop_database(copy)
+
+
+@MATRIX
+def test_a_lease_of_a_living_process_keeps_it(desk: Desk, shop: str, database: str) -> None:
+    """Of whatever table, as long as it is good; somebody else's session lock, too."""
+    install(
+        database, "update orchestrator.lease set released = false, run = 'r', expires_at = now() + interval '1 hour'"
+    )
+    assert "run r from host" in ask(desk, "--uninstall", "--yes", code=2)["error"]
+    execute(database, "update orchestrator.lease set released = true")
+    with psycopg.connect(database) as other:
+        other.execute(f"select pg_advisory_lock({ledger.RUN_LOCK})".encode())
+        assert "another run is at work" in ask(desk, "--uninstall", "--yes", code=2)["error"]
+
+
+@MATRIX
+def test_a_watch_goes_with_its_journal(desk: Desk, shop: str, database: str) -> None:
+    """Its tables are known by their columns alone; where its journal is not, it is copied."""
+    desk.deploy(runbook=shop)
+    watch = json.loads(desk.typed("monitor", "--env", "staging", "--runbook", shop, "--json").stdout)["run"]
+    assert ask(desk)["watches"] == [watch]
+    journal = desk.runs / watch / "journal.jsonl"
+    whole = journal.read_bytes()
+    journal.unlink()
+    assert watch in ask(desk, "--uninstall", "--yes")["copied"]
+    assert (journal.read_bytes(), has_ledger(database)) == (whole, False)

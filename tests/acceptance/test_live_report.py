@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ def test_each_step_that_lasts_has_its_page_and_a_full_disk_stops_nothing(
     assert len(pages) >= 3
     assert all("Not finished" in page for page in pages)
     assert RELOADS not in desk.file(answer, "report.html")
+    assert "Written 2" not in desk.file(answer, "report.html")
     assert "<testsuites" in desk.file(answer, "report.xml")
     assert not list((desk.runs / answer.document["run"]).glob(".*"))
 
@@ -101,6 +103,7 @@ def test_a_step_at_work_is_shown_while_it_is(monkeypatch: pytest.MonkeyPatch, tm
     page.listen(RunFinished(state="done", reason="", events=1, head=""), run)
     text = (folder.path / live.PAGE).read_text("utf-8")
     assert RELOADS in text
+    assert re.search(r"Written \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, when this step had begun", text)
     assert "backup" in text
     assert threading.active_count() == before
 
@@ -127,3 +130,17 @@ def test_no_page_comes_late_and_one_that_is_slow_is_written_less_often(monkeypat
     page.listen(RunFinished(state="done", reason="", events=1, head=""), run)
     assert alarms.made[1].cancelled
     assert written == ["page"]
+
+
+def test_without_a_thread_there_is_no_page_and_the_run_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine at its limit of processes gives none."""
+
+    def refused(_: threading.Thread) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    page, run = LiveReport(folder=RunFolder(root=tmp_path, run="r1")), fold("r1", [(began(), BEGAN)])
+    page.listen(StepStarted(step="plan"), run)
+    page.listen(StepStarted(step="apply"), run)
+    assert not list(tmp_path.iterdir())

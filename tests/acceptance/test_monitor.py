@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,6 +137,10 @@ def test_a_slowdown_at_hour_30_is_advised_against_once(
     told = (desk.folder / "docs/README_RUNBOOK.md").read_text("utf-8")
     assert f"run {shop.run} was watched from 2026-03-03 22:00 UTC to 2026-03-06 22:00 UTC" in told
     assert f"37 samples, 0 gaps, by watch {answer.document['run']}, which is over: its time is over" in told
+    # On another machine, which has no folder of it.
+    shutil.rmtree(desk.runs / answer.document["run"])
+    docs(desk.request(runbook=shop.runbook), out=str(desk.folder / "docs"))
+    assert (desk.folder / "docs/README_RUNBOOK.md").read_text("utf-8") == told
 
 
 def test_the_policy_may_walk_back(desk: Desk, database: str) -> None:

@@ -84,7 +84,7 @@ def test_pg_cron_runs_the_audits_of_option_b(cron: Cluster, shop: Shop, desk: De
     before = fingerprint(shop.url)
     deployed = desk.deploy(runbook=shop.runbook)
     assert (deployed.exit_code, deployed.document["schedule"]["by"]) == (EXIT_DONE, "pg_cron")
-    assert rows(shop.url, JOBS) == [("orphan_audit", "17 * * * *", 'SELECT "orphan_audit".record_audit()', OWNER, True)]
+    assert rows(shop.url, JOBS) == [("orphan_audit", "17 * * * *", 'CALL "orphan_audit".record_audit()', OWNER, True)]
     execute(shop.url, *LOST, f"select orphan_audit.schedule('{schedule}')")
     if schedule == "@reboot":
         cron.stop()

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.app.site import embedded_cluster
-from orchestrator.core.outcome import OrchestratorError
+from orchestrator.core.outcome import OrchestratorError, Refused
 
 INVENTORY = '[environment]\nname = "{0}"\nkind = "staging"\n[database]\nurl = {{ embedded = "{0}" }}\n'
 
@@ -25,12 +25,12 @@ def test_a_stopped_embedded_server_is_started_for_the_command_and_stopped_after_
     try:
         with two:
             pass
+        request = Request(env="one", inventory=inventory, runs=tmp_path / "runs", json=True)
+        with ExitStack() as stack, pytest.raises(Refused, match="a task that only reads makes nothing"):
+            open_site(request, stack, read_only=True)
+        assert not one.made
         with ExitStack() as stack:
-            site = open_site(
-                Request(env="one", runbook="master_tables", inventory=inventory, runs=tmp_path / "runs", json=True),
-                stack,
-                read_only=True,
-            )
+            site = open_site(request, stack, read_only=False)
             site.reach("two")
             assert two.running
             with pytest.raises(OrchestratorError, match="does not exist yet"):

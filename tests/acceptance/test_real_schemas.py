@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator.adapters.introspection import DatabaseCatalog
-from orchestrator.app import reading, runs, walking_back
+from orchestrator.app import planning, runs, walking_back
 from orchestrator.app.answer import Answer
 from orchestrator.app.request import Request
 from tests.conftest import MATRIX, server_of
@@ -215,7 +215,7 @@ def test_all_facts_are_here() -> None:
 def test_there_and_back_and_there_again(project: Project) -> None:
     """Every key is planned, added as it should be, taken away without a trace, and added again."""
     count, before = len(project.keys), project.fingerprint()
-    planned = reading.plan(project.request, form=None)
+    planned = planning.plan(project.request, form=None)
     assert planned.exit_code == 0
     assert [each["status"] for each in planned.document["relations"]] == ["missing"] * count
     assert len(planned.document["statements"]) == 2 * count

@@ -24,6 +24,7 @@ from tests.acceptance.desk import (
     BASE_ROWS,
     Desk,
     contents,
+    contract_lines,
     counts,
     execute,
     finding,
@@ -33,7 +34,8 @@ from tests.acceptance.desk import (
     rows,
     value,
 )
-from tests.acceptance.test_interruption import started, when
+from tests.acceptance.test_interruption import no_session, started, when
+from tests.adapters.test_evidence import write_pair
 from tests.conftest import MATRIX, ClusterUrl
 
 SCRATCH = "select datname from pg_database where datname like 'orchestrator\\_scratch\\_%'"
@@ -72,8 +74,9 @@ def test_a_rehearsal_walks_back_from_every_boundary(desk: Desk, staging: str) ->
 
 
 def test_the_locks_really_held_are_those_of_the_plan(desk: Desk, master_on: str) -> None:
-    """Read from pg_locks inside each transaction: per table the strongest is the planned one, on every version."""
-    desk.environment("staging", master_on)
+    """Read from pg_locks inside each transaction: per table the strongest is the planned one; and it can be signed."""
+    private, _ = write_pair(desk.folder)
+    desk.environment("staging", master_on, more=f'[evidence]\nkey = {{ file = "{private}" }}')
     answer = desk.rehearse(only=FEW)
     assert answer.exit_code == EXIT_DONE
     assert finding(answer, "rehearsal.locks")["status"] == "pass"
@@ -87,6 +90,17 @@ def test_the_locks_really_held_are_those_of_the_plan(desk: Desk, master_on: str)
         "SHARE UPDATE EXCLUSIVE",
         "ROW SHARE",
     }
+    signed(desk, answer)
+
+
+def signed(desk: Desk, answer: Answer) -> None:
+    """The file in the run's folder holds what the journal holds, and its chain's head, and its signature is good."""
+    assert answer.document["evidence"]["signed"]
+    path = Path(answer.document["evidence"]["file"])
+    found = read_evidence(path, verifying_key(load_environment(desk.inventory, "staging")))
+    assert found.digest == answer.document["evidence"]["digest"]
+    assert json.loads(path.read_text())["head"] == desk.entries(answer)[-1].hash
+    assert found.tables.keys() >= {str(TableName(schema="public", name=name)) for name in FEW}
 
 
 def strongest(locks: list[dict[str, object]]) -> dict[str, str]:
@@ -100,6 +114,7 @@ def strongest(locks: list[dict[str, object]]) -> dict[str, str]:
 def test_a_copy_like_production(desk: Desk, staging: str, cluster_url: ClusterUrl, master_template: ClusterUrl) -> None:
     """Staging is done; in production one key stands, one stands NOT VALID: plan and tables are production's."""
     prod = servers.fresh_database(cluster_url(18), master_template(18))
+    desk.book = desk.runbook("".join(contract_lines("punchlists", "punchlist_items", "workflow_stages")))
     try:
         desk.environment("prod", prod, kind="production", backup="")
         execute(
@@ -165,8 +180,7 @@ def test_the_copy_is_gone_after_a_kill(desk: Desk, staging: str, moment: str, fo
         process.communicate()
     assert process.returncode == -signal.SIGKILL
     (left,) = desk.runs.glob("*")
-    while rows(staging, "select 1 from pg_stat_activity where application_name like 'orchestrator/%%'"):
-        continue
+    no_session(staging)
     assert len(rows(staging, SCRATCH)) == 1
     with pytest.raises(Refused, match="repeated and not resumed"):
         desk.resume()
@@ -329,21 +343,6 @@ def test_a_way_back_that_is_not_proved(desk: Desk, staging: str, monkeypatch: py
     assert answer.exit_code == EXIT_FAILED
     assert finding(answer, "rehearsal.ways-back")["status"] == "fail"
     assert not any(each["proved"] for each in answer.document["evidence"]["ways_back"])
-
-
-def test_evidence_is_signed_when_there_is_a_key(desk: Desk, staging: str) -> None:
-    """The file in the run's folder holds what the journal holds, and its chain's head."""
-    from tests.adapters.test_evidence import write_pair
-
-    private, _ = write_pair(desk.folder)
-    desk.environment("staging", staging, more=f'[evidence]\nkey = {{ file = "{private}" }}')
-    answer = desk.rehearse(only=FEW)
-    assert answer.document["evidence"]["signed"]
-    path = Path(answer.document["evidence"]["file"])
-    found = read_evidence(path, verifying_key(load_environment(desk.inventory, "staging")))
-    assert found.digest == answer.document["evidence"]["digest"]
-    assert json.loads(path.read_text())["head"] == desk.entries(answer)[-1].hash
-    assert found.tables.keys() >= {str(TableName(schema="public", name=name)) for name in FEW}
 
 
 def test_a_bad_key_is_one_line(desk: Desk, staging: str) -> None:

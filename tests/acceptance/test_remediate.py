@@ -45,14 +45,20 @@ TABLES = (
 
 
 @pytest.fixture(params=NEWEST)
-def shop(request: pytest.FixtureRequest, desk: Desk, cluster_url: ClusterUrl) -> Iterator[str]:
-    """Two relations, one with orphans, known to the desk as staging, on each version in turn."""
+def empty(request: pytest.FixtureRequest, cluster_url: ClusterUrl) -> Iterator[str]:
+    """The URL of a fresh, empty database, on each version in turn."""
     url = servers.fresh_database(cluster_url(request.param))
-    execute(url, *TABLES)
-    desk.environment("staging", url)
-    desk.runbook(CONTRACT, name="shop")
     yield url
     servers.drop_database(url)
+
+
+@pytest.fixture
+def shop(desk: Desk, empty: str) -> str:
+    """Two relations, one with orphans, known to the desk as staging."""
+    execute(empty, *TABLES)
+    desk.environment("staging", empty)
+    desk.runbook(CONTRACT, name="shop")
+    return empty
 
 
 def remediate(desk: Desk, *, apply: bool = True, **wish: Any) -> Answer:
@@ -84,7 +90,7 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize(("how", "to", "shop"), WAYS, indirect=["shop"])
+@pytest.mark.parametrize(("how", "to", "empty"), WAYS, indirect=["empty"])
 def test_there_and_back_and_there_again(desk: Desk, shop: str, how: str, to: str | None) -> None:
     """Each way; the way back gives the very rows back and leaves nothing behind; then the key goes in."""
     execute(shop, "delete from lines where id = 1")
@@ -190,18 +196,18 @@ HOSTILE_TABLES = (
 
 
 @pytest.mark.parametrize(("how", "to"), [pytest.param("quarantine", None, marks=MATRIX), ("reassign", '["1", "q\'s"]')])
-def test_hostile_names_and_keys_of_two_columns(desk: Desk, database: str, how: str, to: str | None) -> None:
+def test_hostile_names_and_keys_of_two_columns(desk: Desk, empty: str, how: str, to: str | None) -> None:
     """There and back, the same rows."""
-    execute(database, *HOSTILE_TABLES)
-    desk.environment("staging", database)
+    execute(empty, *HOSTILE_TABLES)
+    desk.environment("staging", empty)
     desk.runbook(HOSTILE, name="shop")
-    before = contents(database)
+    before = contents(empty)
     done = remediate(desk, relation="k e'y\"", how=how, to=to)
     assert done.exit_code == EXIT_DONE, done.document
     assert desk.audit(runbook=str(desk.folder / "shop")).document["total"] == 0
     back = desk.rollback(run=done.document["run"], runbook=str(desk.folder / "shop"))
     assert back.exit_code == EXIT_DONE, back.document
-    assert contents(database) == before
+    assert contents(empty) == before
 
 
 @pytest.mark.parametrize(

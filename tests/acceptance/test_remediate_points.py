@@ -7,10 +7,10 @@ import pytest
 from orchestrator.core.outcome import EXIT_DONE
 from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import Desk, execute, rows, value
-from tests.acceptance.test_remediate import data, orphans, remediate, shop
+from tests.acceptance.test_remediate import data, empty, orphans, remediate, shop
 from tests.conftest import MATRIX
 
-__all__ = ["shop"]
+__all__ = ["empty", "shop"]
 
 
 @pytest.mark.parametrize("point", [pytest.param("run:begin", marks=MATRIX), "run:begun"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.outcome import EXIT_DONE, Refused
+from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 from tests.acceptance.desk import Desk, counts, execute, fingerprint, keys
 
 KEY = "fk_punchlists_workflow_instance_id"
@@ -34,7 +34,7 @@ def test_a_run_that_was_walked_back_never_touches_a_later_one(desk: Desk, stagin
     assert back.document["rolls_back"] == second
 
 
-def test_a_key_that_a_later_run_added_again_stays(desk: Desk, staging: str) -> None:
+def test_a_key_that_a_later_run_added_again_stays(desk: Desk, staging: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody dropped a key and another run brought it back: it is that run's, and the first leaves it alone."""
     first = desk.deploy().document["run"]
     execute(staging, f"alter table public.punchlists drop constraint {KEY}")
@@ -45,6 +45,8 @@ def test_a_key_that_a_later_run_added_again_stays(desk: Desk, staging: str) -> N
     passed_over = desk.events(back, "undo_passed_over")
     assert [each["reason"] for each in passed_over] == [f"done again by run {again.document['run']}"]
     assert back.document["differences"]
+    assert back.exit_code == EXIT_FAILED
+    assert capsys.readouterr().out.splitlines()[-1] == "  the catalog is not what it was before"
     assert desk.rollback().exit_code != EXIT_DONE or set(keys(staging)) == {"fk_config_versions_workspace_id"}
 
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from orchestrator.adapters.runbooks import load_contract
-from orchestrator.app import reading
+from orchestrator.app import planning
 from orchestrator.app.answer import Answer
 from orchestrator.app.contracting import one_way
 from orchestrator.app.request import Request
@@ -72,13 +72,13 @@ def test_a_contract_of_guesses_is_written_and_not_deployed(request_of: Request) 
     contract = load_contract(path)
     assert {each.deferred for each in contract.relations} == {SUGGESTED}
     assert contract.promised == ()
-    statuses = {each["status"] for each in reading.plan(request_of, form=None).document["relations"]}
+    statuses = {each["status"] for each in planning.plan(request_of, form=None).document["relations"]}
     assert statuses == {"deferred"}
 
     text = path.read_text("utf-8")
     assert text.count("\nsuggested = true\n") == text.count("# confidence 0.") == 4
     path.write_text(text.replace("suggested = true\n", "", 1), "utf-8")
-    planned = reading.plan(request_of, form=None).document["relations"]
+    planned = planning.plan(request_of, form=None).document["relations"]
     assert sorted(each["status"] for each in planned) == ["deferred"] * 3 + ["missing"]
 
 

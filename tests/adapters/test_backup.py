@@ -38,6 +38,7 @@ from orchestrator.adapters.scratch import (
 from orchestrator.core.inventory import Secret
 from orchestrator.core.outcome import OrchestratorError
 from tests.servers import database_name
+from tests.waiting import pause
 
 if TYPE_CHECKING:
     from orchestrator.core.journal import BackupProved
@@ -416,7 +417,7 @@ def test_one_that_was_not_signed_yet_is_told_by_its_name(database: str, server: 
         assert drop_leftovers(server) == ()
     # The server needs a moment to notice that a session has ended.
     while not (dropped := drop_leftovers(server)):
-        continue
+        pause()
     assert dropped == (left,)
 
 
@@ -436,6 +437,7 @@ def test_the_server_of_a_killed_process_is_swept_away(
     # The kernel has told the server to stop, which takes it a moment; until then its folder stays.
     while not (swept := sweep(tmp_path)):
         assert left.exists()
+        pause()
     assert swept == (left,)
     with EmbeddedScratch(run=RUN).database(like=like):
         assert sweep(tmp_path) == ()

@@ -23,6 +23,7 @@ from orchestrator.core.counting import Counting, Method
 from orchestrator.core.outcome import ConnectionLost, OrchestratorError, Refused
 from tests import servers
 from tests.conftest import ENDS, ClusterUrl, server_of
+from tests.waiting import until
 
 METHODS: tuple[Method, ...] = ("loose index scan", "merge anti-join", "hash anti-join")
 
@@ -277,8 +278,7 @@ def blocked(place: Place) -> Iterator[tuple[Server, Iterator[Any]]]:
         server = server_of(place.url)
         found = OrphanQueries(server=server).count(wanted, place.catalog)
         next(found)
-        while not other.execute("select exists (select from pg_locks where not granted)").fetchone()[0]:  # type: ignore[index]
-            continue
+        until(lambda: other.execute("select 1 from pg_locks where not granted").fetchone())
         yield server, found
         other.rollback()
 

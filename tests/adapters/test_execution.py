@@ -32,6 +32,7 @@ from orchestrator.core.transaction import doing
 from orchestrator.engine.dispatcher import Dispatcher
 from tests.adapters.test_ledger import RUN, open_ledger, started
 from tests.conftest import server_of
+from tests.waiting import until
 
 TABLES = """
 create table parent (id int primary key);
@@ -266,8 +267,7 @@ def cancel_when_waiting(admin: psycopg.Connection[tuple[object, ...]]) -> None:
         "select pg_cancel_backend(pid) from pg_stat_activity"
         " where wait_event_type = 'Lock' and application_name like 'orchestrator/%'"
     )
-    while not admin.execute(query).fetchone():
-        continue
+    until(lambda: admin.execute(query).fetchone())
 
 
 def test_no_statement_waits_longer_than_the_budget(

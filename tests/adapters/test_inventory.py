@@ -333,6 +333,8 @@ def test_a_variable_that_is_not_set_is_refused(monkeypatch: pytest.MonkeyPatch, 
         monkeypatch.setenv("X_URL", value)
     with pytest.raises(Refused, match=r"^prod: X_URL is not set; export X_URL=postgresql://"):
         resolve(Source(env="X_URL"), place="prod")
+    with pytest.raises(Refused, match=r"X_URL is not set; export X_URL=…$"):
+        resolve(Source(env="X_URL"), place="prod: slack.token")
 
 
 def test_a_variable_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from psycopg import sql
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.runbooks import load_contract
-from orchestrator.app import reading, runs, walking_back
+from orchestrator.app import planning, runs, walking_back
 from orchestrator.app.answer import Answer
 from orchestrator.app.request import Request
 from orchestrator.core.catalog import Catalog, TableName
@@ -616,7 +616,7 @@ def test_what_cannot_be_done_stops_the_rest(road: RoadTo) -> None:
     cases = cases_on(16, "missing", "impossible", "different")
     way = road(16, cases)
     before = way.catalog().fingerprint
-    shown = reading.plan(way.request, form=None)
+    shown = planning.plan(way.request, form=None)
     assert shown.exit_code == 1
     assert [each["status"] for each in shown.document["relations"]] == [case.status for case in cases]
     assert all(each["reason"] for each in shown.document["relations"] if each["status"] != "missing")

@@ -31,6 +31,7 @@ from orchestrator.core.plan import make_plan
 from orchestrator.core.preflight import CHECKS
 from tests import servers
 from tests.conftest import ENDS, ClusterUrl, server_of
+from tests.waiting import pause
 
 BY_ID: Mapping[str, Check] = {check.id: check for check in CHECKS}
 
@@ -120,7 +121,7 @@ def until(url: str, question: str) -> None:
     """Ask until the answer is yes; the suite's own time limit ends a wait that never does."""
     with psycopg.connect(url, autocommit=True) as connection:
         while connection.execute(question.encode()).fetchone() != (True,):
-            pass
+            pause()
 
 
 @contextmanager

@@ -9,18 +9,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.adapters.live import LiveView, fitted, printable
-from orchestrator.adapters.terminal import Screen
+from orchestrator.adapters.terminal import Screen, safety
 from orchestrator.core.glance import Glance
-from orchestrator.core.journal import LockAttemptFailed, RunFinished, StatementDone, StepStarted, TimesPredicted
+from orchestrator.core.journal import (
+    BlockerTerminated,
+    LockAttemptFailed,
+    RunFinished,
+    StatementDone,
+    StepStarted,
+    TimesPredicted,
+)
 from orchestrator.core.prediction import Expected
-from orchestrator.core.run import Run
-from tests.journals import BEGAN, fully_done, hostile_contract, the_plan
+from orchestrator.core.run import Run, fold
+from orchestrator.core.summary import summarize
+from tests.journals import BEGAN, began, fully_done, hostile_contract, the_plan
 from tests.terminals import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.core.journal import Event
+    from orchestrator.core.journal import Event, Task
 
 ESCAPE = "\x1b[2J\x1b]0;owned\x07"
 
@@ -176,3 +184,29 @@ def test_lines_are_cut_by_columns() -> None:
     assert fitted("abcdef", 6) == "abcdef"
     assert fitted("abcdefg", 6) == "abc..."
     assert fitted("木木木木", 7) == "木木..."
+
+
+@pytest.mark.parametrize(
+    ("task", "last", "words"),
+    [
+        ("audit", RunFinished(state="done"), "the audit is on record"),
+        ("validate", RunFinished(state="done"), "no row is left of it"),
+        ("rollback", RunFinished(state="done"), "the catalog is what it was before"),
+        ("rollback", RunFinished(state="refused", reason="busy"), "nothing was walked back yet"),
+        ("deploy", RunFinished(state="refused", reason="busy"), "nothing was changed"),
+    ],
+)
+def test_the_last_words_tell_what_the_task_did(task: Task, last: RunFinished, words: str) -> None:
+    """A task that only records says so, and a way back that was refused restored nothing."""
+    assert safety(summarize(fold("r1", [(began(task), BEGAN), (last, BEGAN)]))).endswith(words)
+
+
+def test_a_session_that_the_policy_ended_is_a_change() -> None:
+    """No statement took effect, and somebody lost a connection all the same."""
+    events = (
+        began("deploy"),
+        BlockerTerminated(statement="add:x", application="report", blocker="pid 7"),
+        RunFinished(state="held"),
+    )
+    told = safety(summarize(fold("r1", [(each, BEGAN) for each in events])))
+    assert told == "nothing was changed, but 1 session was ended"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -29,18 +29,13 @@ references = { table = "customers", columns = ["id"] }
 RUNBOOK = """
 from orchestrator.core.timeline import Runbook, on_hosts
 
-RUNBOOK = Runbook(
-    name="custom",
-    title="Custom",
-    on_any_road=(
-        on_hosts("echo did >>plain", title="Plain", health=False, undo="echo undid >>plain-back"),
-        on_hosts("echo did >>probed", title="Probed", health=False, probe="test -s probed",
-                 undo="echo undid >>probed-back"),
-        on_hosts("echo did >>repeated", title="Repeated", repeatable=True, settle_s=5),
-    ),
-)
+RUNBOOK = Runbook(name="custom", title="Custom", on_any_road=({items},))
 """
-ITEMS = ("plain", "probed", "repeated")
+ITEMS = {
+    "plain": 'health=False, undo="echo undid >>plain-back"',
+    "probed": 'health=False, probe="test -s probed", undo="echo undid >>probed-back"',
+    "repeated": "repeatable=True, settle_s=5",
+}
 UNDONE = ("plain-back", "probed-back")
 ONCE = ("plain", "probed")
 """What is never given twice: a person or its probe says what became of it."""
@@ -51,6 +46,7 @@ class HostStage(Stage):
     """Two hosts, one after the other, and three commands: for a person to judge, with a probe, and repeatable."""
 
     hosts: dict[str, FarHost]
+    items: Sequence[str] = tuple(ITEMS)
 
     def furnish(self, world: World, command: Command) -> None:
         """Hosts that have done nothing yet, or whose commands the deployment has given."""
@@ -89,7 +85,7 @@ class HostStage(Stage):
             ).fetchall()  # fmt: skip
         events = [(str(row["kind"]), json.loads(str(row["data"]))) for row in told]
         given = Counter((each["item"], each["host"]) for kind, each in events if kind == "host_command_intended")
-        for item in UNDONE if back else ITEMS:
+        for item in UNDONE if back else self.items:
             for name in self.hosts:
                 key = (item.removesuffix("-back"), name)
                 yield from _wrong(
@@ -113,13 +109,21 @@ def _wrong(times: int, given: int, kinds: list[str]) -> Iterator[str]:
         yield f"was given again after it was done: {kinds}"
 
 
-def host_stage(folder: Path, cluster: Cluster, hosts: dict[str, FarHost], *, way_back: bool = True) -> HostStage:
-    """A stage with these two hosts, ready to be used."""
+def host_stage(
+    folder: Path,
+    cluster: Cluster,
+    hosts: dict[str, FarHost],
+    *,
+    items: Sequence[str] = tuple(ITEMS),
+    way_back: bool = True,
+) -> HostStage:
+    """A stage with these two hosts and these commands, ready to be used."""
+    lines = (f'on_hosts("echo did >>{each}", title="{each.capitalize()}", {ITEMS[each]})' for each in items)
     (folder / "migrations" / "1").mkdir(parents=True)
     (folder / "migrations" / "1" / "migration.sql").write_text(TABLES, encoding="utf-8")
     (folder / "runbook").mkdir()
     (folder / "runbook" / "foreign_keys.toml").write_text(CONTRACT, encoding="utf-8")
-    (folder / "runbook" / "runbook.py").write_text(RUNBOOK, encoding="utf-8")
+    (folder / "runbook" / "runbook.py").write_text(RUNBOOK.format(items=", ".join(lines)), encoding="utf-8")
     made = HostStage(
         folder=folder,
         cluster=cluster,
@@ -127,6 +131,7 @@ def host_stage(folder: Path, cluster: Cluster, hosts: dict[str, FarHost], *, way
         runbook=str(folder / "runbook"),
         backup="none",
         hosts=hosts,
+        items=items,
     )
     import_module("fabric")  # here, and not in every child
     made.prepare(way_back=way_back)

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import psycopg
 import pytest
 
 from orchestrator.adapters.embedded import Cluster
 from orchestrator.adapters.programs import ProgramsMissing, server_installation
 from tests.chaos import sections
+from tests.chaos.comparison import dump
 from tests.chaos.repairs import RepairStage, given_up, repair_stage
 from tests.chaos.rollouts import HostStage, around_hosts, host_stage
 from tests.chaos.test_chaos import same, spread
@@ -62,8 +64,8 @@ def test_a_remediation_killed_between_two_batches(cluster: Cluster, tmp_path: Pa
 
 
 def test_a_rollout_killed_between_its_hosts(cluster: Cluster, hosts: dict[str, FarHost], tmp_path: Path) -> None:
-    """It ran on the first, its end is not on record: a person looks there, and then the second has its turn."""
-    stage = host_stage(tmp_path, cluster, hosts, way_back=False)
+    """It ran on the first, its end is not on record: its probe says so, and then the second has its turn."""
+    stage = host_stage(tmp_path, cluster, hosts, items=("probed",), way_back=False)
     same(sections.at_points(stage, "deploy", [stage.points["deploy"].index("host:ended") + 1]))
 
 
@@ -96,3 +98,27 @@ def test_what_a_trial_would_see(rollout: HostStage) -> None:
     (one / "plain").write_text("did\ndid\n", encoding="utf-8")
     (two / "probed").unlink()
     assert len(list(rollout.beside(world, "deploy"))) == 4
+
+
+@MATRIX
+def test_what_a_trial_of_a_remediation_would_see(cluster: Cluster, tmp_path: Path) -> None:
+    """A kept row that is another, one that is kept twice, and a row of the table itself."""
+    stage = repair_stage(tmp_path, cluster, "set-null", way_back=False)
+    world = stage.world("remediate", name="flawed")
+    assert world.act("remediate") == 0, world.last_words
+    seen = {dump(world.direct)}
+    assert seen == {stage.expected["remediate"]}
+    with psycopg.connect(world.direct, autocommit=True) as connection:
+        named = (
+            "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname = 'orchestrator_quarantine'"
+        )
+        (kept,) = connection.execute(named).fetchone() or ("",)
+        same_row = "id, customer_id, kept_by_run, kept_at"
+        for change in (
+            f"update {kept} set customer_id = customer_id + 1 where kept_number = 7",
+            f"insert into {kept} ({same_row}) select {same_row} from {kept} where kept_number = 7",
+            "update orders set customer_id = 1 where id = 20",
+        ):
+            connection.execute(change.encode())
+            seen.add(dump(world.direct))
+    assert len(seen) == 4

@@ -34,6 +34,7 @@ from tests.adapters.test_ledger import RUN, open_ledger, started
 from tests.chaos.proxy import Proxy
 from tests.chaos.sections import with_port
 from tests.conftest import server_of
+from tests.waiting import until
 
 TABLES = """
 create table a (id int primary key);
@@ -244,14 +245,12 @@ def test_a_validation_gives_way_to_whom_it_keeps_waiting(tables: str, tmp_path: 
             sleeping = (
                 "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
             )
-            while look.execute(sleeping).fetchone() != (1,):
-                continue
+            until(lambda: look.execute(sleeping).fetchone() == (1,))
             (locked,) = look.execute(VALIDATED, (mode,)).fetchone() or ("",)
         stronger = threading.Thread(target=lambda: execute(tables, f"begin; lock table {locked}; commit"))
         stronger.start()
         with psycopg.connect(tables, autocommit=True) as look:
-            while look.execute("select count(*) from pg_locks where not granted").fetchone() == (0,):
-                continue
+            until(lambda: look.execute("select count(*) from pg_locks where not granted").fetchone() != (0,))
         execute(tables, f"update {locked} set id = id where id = 1")
         stronger.join()
 

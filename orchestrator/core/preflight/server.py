@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from orchestrator.core.checks import Check, Judgement, Row, Subject, failed, none_of, passed, unknown
+from orchestrator.core.inventory import Policy
 
 OLDEST, NEWEST = 14, 18
 """The major versions that are supported."""
@@ -82,6 +85,10 @@ def judge_deadlock_timeout(subject: Subject, rows: tuple[Row, ...]) -> Judgement
     return passed(text) if budget < timeout else failed(text)
 
 
+NOT_KEPT: Mapping[str, Callable[[Policy], bool]] = {}
+"""Settings that no step acts upon yet; a new one stands here until something does."""
+
+
 def judge_timeouts(_: Subject, rows: tuple[Row, ...]) -> Judgement:
     """16: timeouts that role or database set; our connections set their own."""
     return passed("; ".join(f"{row['setting']} for {row['scope']}" for row in rows) or "none set for role or database")
@@ -97,11 +104,8 @@ def judge_encryption(subject: Subject, rows: tuple[Row, ...]) -> Judgement:
 
 def judge_policy(subject: Subject, _: tuple[Row, ...]) -> Judgement:
     """What the inventory asks for and this version does not do: never passed over in silence."""
-    policy = subject.environment.policy
-    asked = {
-        "policy.monitor_rollback": policy.monitor_rollback,
-    }
-    return none_of([key for key, wanted in asked.items() if wanted], well="all of it", most=len(asked))
+    asked = [key for key, wanted in NOT_KEPT.items() if wanted(subject.environment.policy)]
+    return none_of(asked, well="all of it", most=len(NOT_KEPT))
 
 
 SERVER: tuple[Check, ...] = (

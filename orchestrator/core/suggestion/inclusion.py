@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.core.catalog import TableName
+from orchestrator.core.nouns import counted
 from orchestrator.core.suggestion.candidate import Candidate, Suggestions
 
 ASKED = 0.25
@@ -85,8 +86,8 @@ class Inclusion:
         seen = "rows" if self.exact else "sampled rows"
         lost = f"{self.orphans} of {self.rows} {seen} refer to nothing ({self.share:.1%})"
         if self.distinct is None:
-            return f"{lost}; {self.keys} keys to refer to"
-        return f"{lost}; {self.distinct} different values, {self.keys} keys to refer to"
+            return f"{lost}; {counted(self.keys, 'key')} to refer to"
+        return f"{lost}; {counted(self.distinct, 'different value')}, {counted(self.keys, 'key')} to refer to"
 
 
 Measured = Mapping[str, Inclusion]
