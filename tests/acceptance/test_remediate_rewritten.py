@@ -71,6 +71,8 @@ def test_a_way_back_that_a_trigger_turns_round(desk: Desk, shop: str) -> None:
     """The server counts the row as updated, and it is not: it stays kept; what to type next is told, and works."""
     before = data(shop)
     done = remediate(desk, how="set-null")
+    shown = remediate(desk, apply=False, undo=True).document
+    assert (len(shown["next_steps"]), shown["next_steps"][0].count(" --undo")) == (1, 1)
     trigger(shop, "update", "if old.id < 15 then new.customer_id := old.customer_id; end if; return new;")
     back = desk.rollback(run=done.document["run"], runbook=str(desk.folder / "shop"))
     view = back.document["remediation"]
@@ -81,8 +83,12 @@ def test_a_way_back_that_a_trigger_turns_round(desk: Desk, shop: str) -> None:
     told = next(each for each in back.document["next_steps"] if each.startswith("to try again"))
     with pytest.raises(Refused, match=r"4 rows that could not be stay in .* the last column says why"):
         remediate(desk, undo=True, run=done.document["run"])
+    with pytest.raises(Refused, match=f"is tried again with --run {done.document['run']}"):
+        remediate(desk, undo=True)
     execute(shop, "drop trigger odd on orders", told.split(": ")[1].split(";")[0])
     assert remediate(desk, undo=True, run=done.document["run"]).exit_code == EXIT_DONE
+    with pytest.raises(Refused, match=r"there to put back$"):
+        remediate(desk, undo=True)
     assert data(shop) == before
 
 
