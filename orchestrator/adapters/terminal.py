@@ -262,6 +262,10 @@ ONLY_READ: Mapping[str, str] = {
 """What is safe after a task that changes nothing but its own record."""
 
 
+WAITS = frozenset({"held", "interrupted"})
+GOES_ON = "resume goes on from there"
+
+
 def _walked_back(summary: Summary, same: str) -> str:
     """A way back that did not come to its end has not restored the catalog."""
     if summary.differences:
@@ -270,9 +274,10 @@ def _walked_back(summary: Summary, same: str) -> str:
         return same
     given = sum(each.back == "done" for each in summary.hosts)
     hosts = f", {counted(given, 'command')} taken back on hosts" if given else ""
+    rest = f"; {GOES_ON}" if summary.state in WAITS else ""
     if not summary.undone and not given:
-        return "nothing was walked back yet"
-    return f"{counted(summary.undone, 'statement')} walked back{hosts}, each is on record"
+        return f"nothing was walked back yet{rest}"
+    return f"{counted(summary.undone, 'statement')} walked back{hosts}, each is on record{rest}"
 
 
 def safety(summary: Summary) -> str:
@@ -293,8 +298,9 @@ def safety(summary: Summary) -> str:
         ended = sum(each.startswith(ENDED) for each in summary.blockers)
         told = f", but {counted(ended, 'session was', 'sessions were')} ended" if ended else ""
         return summary.remediation.safe if summary.remediation else on_hosts_only(summary.hosts) + told
-    rest = "resume goes on from there" if summary.state == "held" else "another deploy does what is left"
-    whole = summary.holding == summary.promised
-    return f"{counted(len(summary.statements), 'statement')} took effect, each is on record{half}" + (
+    rest = GOES_ON if summary.state in WAITS else "another deploy does what is left"
+    whole = summary.holding == summary.promised or summary.state == "running"
+    back = f", {summary.undone} of them are walked back" if summary.undone else ""
+    return f"{counted(len(summary.statements), 'statement')} took effect{back}, each is on record{half}" + (
         "" if whole else f"; {rest}"
     )

@@ -272,8 +272,7 @@ def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -
     if state == "held" and run.in_ledger and open_hold(run) is not None:
         yield f'to accept the HOLD: invoke approve {where} --run {run.id} --note "why", then resume'
     if waits and run.in_ledger and started.task != "rehearse":
-        yield f"invoke resume {where}"
-        yield f'to give it up: invoke resume {where} --abandon "why"'
+        yield from _goes_on(run, started, where)
     elif state == "refused" or waits or (state == "failed" and started.task == "rehearse"):
         yield f"invoke {started.task} {where}{_repeated(started)}"
     if state == "failed":
@@ -281,6 +280,14 @@ def _next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -
     if state == "done" and started.task == "deploy" and run.changed:
         yield from _afterwards(run, where)
         yield f"to walk back: invoke rollback {where} --run {run.id}"
+
+
+def _goes_on(run: Run, started: RunStarted, where: str) -> Iterator[str]:
+    """The three ways out of a run that waits."""
+    yield f"invoke resume {where}"
+    if started.task == "deploy" and (run.standing or run.leftovers):
+        yield f"to walk it back instead: invoke rollback {where} --run {run.id}"
+    yield f'to give it up: invoke resume {where} --abandon "why"'
 
 
 def _afterwards(run: Run, where: str) -> Iterator[str]:
@@ -307,7 +314,9 @@ def _after_failure(run: Run, started: RunStarted, where: str) -> Iterator[str]:
     elif started.task == "deploy" and run.rolled_back:
         yield f"repair what it failed at, then: invoke deploy {where}{_repeated(started)}"
     elif started.task == "deploy" and (run.standing or run.leftovers):
-        yield f"invoke rollback {where} --run {run.id}"
+        if any(not each.because_of_orphans for each in run.failures.values()):
+            yield f"repair what it failed at, then: invoke deploy {where}{_repeated(started)}"
+        yield f"to walk back: invoke rollback {where} --run {run.id}"
 
 
 def _left_standing(run: Run, where: str) -> Iterator[str]:
@@ -321,13 +330,21 @@ def _left_standing(run: Run, where: str) -> Iterator[str]:
 
 
 def _opens(run: Run) -> Iterator[str]:
-    """What resolves the closed gates that a run was refused at, each once; not what passes them on purpose."""
+    """What resolves what a run was refused at, each once and three at most; not what passes a gate on purpose.
+
+    What can be done about orphans is told elsewhere, with its command.
+    """
     last = run.verdicts[-1] if run.verdicts else None
     found = run.findings.get(last.gate, ()) if last and last.word == "NO-GO" else ()
-    closed = (each for each in found if each.id.startswith("gate.") and each.counts_against)
-    ways = (each.remedy.partition(OVERRIDE)[0] for each in closed if each.severity == "critical")
-    yield from dict.fromkeys(way for way in ways if way)
+    closed = [each for each in found if each.counts_against and not each.caused_by_data]
+    gates = [each for each in closed if each.id.startswith("gate.")]
+    ways = (each.remedy.partition(OVERRIDE)[0] for each in gates or closed if each.severity == "critical")
+    told = tuple(dict.fromkeys(way for way in ways if way))
+    yield from told if gates else told[:MOST_OPENED]
 
+
+MOST_OPENED = 3
+"""How many remedies of failed checks are told at the end; each stands beside its finding, too."""
 
 REPEATED = ("only", "until", "like", "evidence", "relation", "how", "to", "batch")
 
