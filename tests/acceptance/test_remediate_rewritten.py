@@ -122,3 +122,15 @@ def test_a_unique_index_serves_as_a_key(desk: Desk, shop: str) -> None:
     assert "1 left alone: other rows refer to them (public.lines)" in desk.file(done, "report.md")
     assert desk.rollback(run=done.document["run"], runbook=str(desk.folder / "shop")).exit_code == EXIT_DONE
     assert data(shop) == before
+
+
+@pytest.mark.parametrize("how", ["delete", pytest.param("set-null", marks=MATRIX)])
+def test_what_is_typed_by_hand_without_a_key(desk: Desk, shop: str, how: str) -> None:
+    """The refusal has the query and the transaction: typed as they are, nothing is lost and no orphan is left."""
+    execute(shop, "alter table orders drop constraint orders_pkey", "create unique index on orders (customer_id, id)")
+    with pytest.raises(Refused, match="no unique index over NOT NULL columns") as refused:
+        remediate(desk, how=how)
+    look, typed = str(refused.value).split("Look first: ")[1].split(". Then: ")
+    assert len(rows(shop, look)) == 200
+    execute(shop, typed)
+    assert (orphans(shop), value(shop, 'select count(*) from "orders orphans"')) == (0, 200)
