@@ -25,9 +25,13 @@ KINDS: Final = (".j2", ".css", ".js")
 
 @dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Overrides:
-    """Own templates by name, the first folder first; one that fails is told once and not asked again."""
+    """Own templates by name, the first folder first; one that fails is told once and not asked again.
+
+    What was compiled of the built-in ones is kept for the next process where `keeps` says so: a dry run writes nothing.
+    """
 
     folders: tuple[Path, ...] = ()
+    keeps: bool = True
     tell: Callable[[str], None] = lambda _: None
     failures: dict[str, str] = field(default_factory=dict)
 

@@ -64,7 +64,7 @@ _made: Final[WeakKeyDictionary[Overrides, tuple[Sandbox, OwnFirst]]] = WeakKeyDi
 
 def _environment(overrides: Overrides, *, anew: bool = False) -> tuple[Sandbox, OwnFirst]:
     """The environment of these overrides; kept, because compiling takes longer than rendering."""
-    ours = overrides if overrides.folders else NONE
+    ours = NONE if overrides.keeps and not overrides.folders else overrides
     made = None if anew else _made.get(ours)
     if made is None:
         loader = OwnFirst(ours, TEMPLATES)

@@ -150,7 +150,7 @@ class Watch:
         self.journal.record(SampleTaken(sample=sample))
         found = judge(watched.held_against, watched.readings, most_lag_s=self.site.environment.policy.max_replica_lag_s)
         self._say(sample, found)
-        if found.word != watched.word:
+        if found.word != watched.word or (self._automatic(found) and not watched.words[-1][1].automatic):
             self._judge(found)
 
     def _away(self, why: str) -> Sample:
@@ -180,7 +180,7 @@ class Watch:
 
     def _judge(self, found: Judgement) -> None:
         """The word is another one: it is on record and told once; the way back is walked where the policy says so."""
-        automatic = found.word == "roll back" and self.site.environment.policy.monitor_rollback
+        automatic = self._automatic(found)
         back = f"{self.site.server.command('rollback')} --run {self._of}"
         self.journal.record(
             WatchJudged(
@@ -193,6 +193,10 @@ class Watch:
         )
         if found.word == "roll back" and not automatic:
             self.site.screen.line(f"  next: {back}")
+
+    def _automatic(self, found: Judgement) -> bool:
+        """Whether the way back is walked without anybody; what only logs say is advice."""
+        return found.word == "roll back" and not found.by_logs and self.site.environment.policy.monitor_rollback
 
     @property
     def _of(self) -> str:

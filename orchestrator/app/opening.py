@@ -63,7 +63,7 @@ def _screen(request: Request, environment: Environment, folder: RunbookFolder, s
     """Where things are told, in the words of the environment and the runbook. Raises Refused."""
     _known_only(request.only, folder.contract)
     screen = Screen(json=request.json)
-    stack.enter_context(own_templates(environment, folder.path, screen))
+    stack.enter_context(own_templates(environment, folder.path, screen, keeps=not request.dry_run))
     return screen
 
 

@@ -17,11 +17,11 @@ from orchestrator.core.run import Run
 
 
 def own_templates(
-    environment: Environment | None, runbook: Path | None, screen: Screen
+    environment: Environment | None, runbook: Path | None, screen: Screen, *, keeps: bool = True
 ) -> AbstractContextManager[Overrides]:
     """In force as long as the block; what fails is told on the screen. Raises Refused for a folder that is none."""
     folders = own_folders(environment, runbook)
-    return using(Overrides(folders=folders, tell=lambda line: screen.line(line, status="FAIL")))
+    return using(Overrides(folders=folders, keeps=keeps, tell=lambda line: screen.line(line, status="FAIL")))
 
 
 def for_request(request: Request, folder: RunbookFolder) -> AbstractContextManager[Overrides]:

@@ -31,22 +31,30 @@ RANK: Final[dict[Word, int]] = {"go": 0, "investigate": 1, "roll back": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """A word, and what led to it, gravest first."""
+    """A word, and what led to it, gravest first.
+
+    `by_logs` where only logs of hosts say roll back: whoever can write a line there must not take keys away with it.
+    """
 
     word: Word
     reasons: tuple[str, ...] = ()
+    by_logs: bool = False
 
 
 def judge(base: Baseline, readings: Sequence[Reading], *, most_lag_s: float) -> Judgement:
     """What the thresholds say after the last reading."""
-    found = sorted(_found(base, readings, most_lag_s), key=lambda each: -RANK[each[0]]) if readings else []
-    return Judgement(word=found[0][0] if found else "go", reasons=tuple(text for _, text in found))
+    if not readings:
+        return Judgement(word="go")
+    seen, logged = tuple(_found(base, readings, most_lag_s)), tuple(_log_errors(base, readings))
+    found = sorted((*seen, *logged), key=lambda each: -RANK[each[0]])
+    word = found[0][0] if found else "go"
+    by_logs = word == "roll back" and all(each != word for each, _ in seen)
+    return Judgement(word=word, reasons=tuple(text for _, text in found), by_logs=by_logs)
 
 
 def _found(base: Baseline, readings: Sequence[Reading], most_lag_s: float) -> Iterator[tuple[Word, str]]:
     yield from _writes(base, readings)
     yield from _errors(base, readings)
-    yield from _log_errors(base, readings)
     rate = violations_per_hour(readings)
     if rate is not None and rate > VIOLATIONS_PER_HOUR:
         yield "investigate", f"{rate:.1f} foreign-key violations an hour (more than {VIOLATIONS_PER_HOUR:g})"
@@ -118,6 +126,17 @@ def health_failures(readings: Sequence[Reading], host: str) -> float | None:
         if covered >= HOUR_S:
             break
     return 100 * sum(answers) / len(answers) if answers else None
+
+
+def hours(readings: Sequence[Reading]) -> Iterator[tuple[Reading, Sequence[Reading]]]:
+    """Each reading, with those of the hour up to it: what happens in an hour depends on no other."""
+    first, covered = 0, 0.0
+    for count, each in enumerate(readings, 1):
+        covered += each.seconds
+        while covered - readings[first].seconds >= HOUR_S:
+            covered -= readings[first].seconds
+            first += 1
+        yield each, readings[first:count]
 
 
 def error_rate(readings: Sequence[Reading]) -> float | None:

@@ -10,7 +10,13 @@ from typing import Final
 from orchestrator.core.performance import ROLL_BACK_MS
 from orchestrator.core.watch import Word
 from orchestrator.core.watch_readings import Baseline, Reading
-from orchestrator.core.watch_rules import ERROR_POINTS, VIOLATIONS_PER_HOUR, health_failures, violations_per_hour
+from orchestrator.core.watch_rules import (
+    ERROR_POINTS,
+    VIOLATIONS_PER_HOUR,
+    health_failures,
+    hours,
+    violations_per_hour,
+)
 from orchestrator.core.watched import Watched
 
 MOST_WRITES: Final = 6
@@ -124,8 +130,8 @@ def _series(readings: Sequence[Reading], base: Baseline) -> Iterator[Series]:
     )
     hourly = tuple(
         Point(hours=_hours(began, each.at), value=round(rate, 2))
-        for count, each in enumerate(readings, 1)
-        if each.violations is not None and (rate := violations_per_hour(readings[:count])) is not None
+        for each, hour in hours(readings)
+        if each.violations is not None and (rate := violations_per_hour(hour)) is not None
     )
     yield from _unless_empty("foreign-key violations", "an hour", hourly, VIOLATIONS_PER_HOUR)
     yield from _unless_empty("longest lock wait", "ms", _points(readings, began, lambda each: each.lock_wait_ms), None)
@@ -143,7 +149,7 @@ def _of_hosts(readings: Sequence[Reading], base: Baseline, began: datetime) -> I
         found = _points(readings, began, lambda each, subject=subject: each.log_errors.get(subject))  # type: ignore[misc]
         yield from _unless_empty(f"errors in {subject}", "%", found, None if usual is None else usual + ERROR_POINTS)
     for host in dict.fromkeys(host for each in readings for host, failed in each.failed.items() if failed):
-        values = ((each.at, health_failures(readings[:count], host)) for count, each in enumerate(readings, 1))
+        values = ((each.at, health_failures(hour, host)) for each, hour in hours(readings))
         shares = tuple(
             Point(hours=_hours(began, at), value=round(share, 1)) for at, share in values if share is not None
         )

@@ -87,8 +87,9 @@ def test_law_5_every_change_knows_its_way_back(desk: Desk, staging: str) -> None
     assert fingerprint(staging) == before
 
 
-def test_law_6_a_dry_run_changes_nothing(desk: Desk, staging: str) -> None:
-    """Not a row, not a schema, not a file outside of runs/."""
+def test_law_6_a_dry_run_changes_nothing(desk: Desk, staging: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a row, not a schema, not a file outside of runs/, where temporary files lie neither."""
+    monkeypatch.setattr("tempfile.tempdir", str(desk.folder))
     before, files = contents(staging), set(desk.folder.iterdir())
     assert desk.deploy(dry_run=True).exit_code == EXIT_DONE
     assert contents(staging) == before

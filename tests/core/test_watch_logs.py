@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from orchestrator.core.run import fold
 from orchestrator.core.summary import summarize
 from orchestrator.core.watch import HostSeen, LogRead, Sample, with_hosts
 from orchestrator.core.watch_logs import HostLogRead, LogPlace
-from orchestrator.core.watch_rules import Judgement, judge
+from orchestrator.core.watch_rules import Judgement, hours, judge, violations_per_hour
 from orchestrator.core.watched import Watched
 from tests.journals import BEGAN, began
 
@@ -95,7 +96,18 @@ def test_errors_are_held_against_those_before_the_deployment(errors: int, word: 
     assert found.held_against.log_errors == {f"{LOG} of api-1": 2.0}
     told = judged(found)
     assert told.word == word
+    assert told.by_logs == (word == "roll back"), "whoever writes a line must not take keys away with it"
     assert "".join(told.reasons)[:41] in {"", f"{errors}.0 % of what comes into {LOG} of "[:41]}
+
+
+def test_an_hour_is_that_of_all_readings_up_to_it() -> None:
+    """What is told of an hour is the same, whether all that came before is looked through or only the hour."""
+    minutes = (0, 1, 30, 59, 60, 61, 119, 120, 121, 122, 300, 301)
+    at = (replace(sample(0, read(violations=each % 3)), at=BEGAN + timedelta(minutes=each)) for each in minutes)
+    readings = watched(*at).readings
+    each_hour = [violations_per_hour(hour) for _, hour in hours(readings)]
+    assert each_hour == [violations_per_hour(readings[:count]) for count in range(1, len(readings) + 1)]
+    assert max(len(hour) for _, hour in hours(readings)) < len(readings)
 
 
 def test_without_a_baseline_the_first_samples_are_it() -> None:
