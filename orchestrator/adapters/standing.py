@@ -14,7 +14,7 @@ from orchestrator.core.audit_objects import AuditObject, by_piece
 from orchestrator.core.entry import Entry, Head
 from orchestrator.core.grants import APPROVER, LISTENER
 from orchestrator.core.lease import Lease, Owner, free
-from orchestrator.core.leaving import ENTRIES, HEADS, LEASES, OWNER, LedgerRun, LedgerTable, Standing, made_by
+from orchestrator.core.leaving import ENTRIES, HEADS, LEASES, OWNER, WATCHES, LedgerRun, LedgerTable, Standing, made_by
 from orchestrator.core.nouns import counted
 from orchestrator.core.remediation import SCHEMA as KEPT
 
@@ -70,6 +70,7 @@ def standing(connection: Connection, left: Mapping[str, int], *, me: str = "") -
             evidence=_count(connection, EVIDENCE),
             kept=tuple(each for each in tables if each.schema == KEPT),
             watches=tuple(_watches(connection, own)),
+            watching=tuple(_watching(connection, own)),
         )
 
 
@@ -197,6 +198,12 @@ def _watches(connection: Connection, tables: tuple[LedgerTable, ...]) -> Iterato
     query = sql.SQL("select distinct run from {} where kind = 'watch_began' order by run")
     for table in _of_entries(tables):
         yield from (row["run"] for row in connection.execute(query.format(_name(table))))
+
+
+def _watching(connection: Connection, tables: tuple[LedgerTable, ...]) -> Iterator[str]:
+    for table in (each for each in tables if each.columns >= WATCHES):
+        query = sql.SQL("select id from {} where not closed order by id").format(_name(table))
+        yield from (row["id"] for row in connection.execute(query))
 
 
 def _count(connection: Connection, query: sql.SQL | sql.Composed) -> int:

@@ -75,16 +75,21 @@ def run_to_put_back(connection: Connection, name: str | None, environment: str) 
     with plainly("reading the journal in schema orchestrator", reading=True):
         names = [name] if name else reversed(ledger.run_ids(connection, environment))
         over: set[str] = set()
+        left = ""
         for each in names:
             run = events.fold_entries(each, ledger.entries(connection, each))
             done = run.remediated
             if done and done.planned.of:
+                # The newest way back of a run tells what is left of it.
+                left = left or (done.planned.of if done.lost and done.planned.of not in over else "")
                 over |= {done.planned.of} if run.finished and run.finished.state in {"done", "failed"} else set()
             elif done and (name or (done.made and not done.dropped and each not in over)):
                 return run
-    message = (
-        f"run {name} is no remediation of this database's ledger" if name else "no remediation is there to put back"
-    )
+    if name:
+        message = f"run {name} is no remediation of this database's ledger"
+    else:
+        more = f"; what could not be put back of run {left} is tried again with --run {left}" if left else ""
+        message = f"no remediation is there to put back{more}"
     raise Refused(message)
 
 

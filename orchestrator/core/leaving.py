@@ -15,6 +15,7 @@ SHOWN: Final = 3
 """How many of several names a line tells."""
 
 ENTRIES: Final = frozenset({"run", "seq", "at", "actor", "kind", "data", "previous", "hash"})
+WATCHES: Final = frozenset({"id", "of", "closed"})
 HEADS: Final = frozenset({"id", "environment", "head_seq", "head_hash"})
 OWNER: Final = ("host", "machine", "pid", "started", "os_user")
 LEASES: Final = frozenset({*OWNER, "token", "holder", "taken_at", "heartbeat_at", "expires_at", "released"})
@@ -59,7 +60,8 @@ class LedgerRun:
 class Standing:
     """What stands in the schema of an environment. `holders` are living processes with a lease, as people read them.
 
-    `marked` is another environment where this database says that it is that one, and nothing tells it from a copy.
+    `watching` are watches that have no end yet. `marked` is another environment where this database says that it is
+    that one, and nothing tells it from a copy.
     """
 
     version: int
@@ -76,6 +78,7 @@ class Standing:
     kept: tuple[LedgerTable, ...] = ()
     watches: tuple[str, ...] = ()
     marked: str = ""
+    watching: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -141,6 +144,8 @@ def losses(found: Standing) -> Iterator[str]:
                 f"run {each.run}: the way back of {counted(each.left, 'change')}, which will stay: no rollback,"
                 " no resume, no verify against the database any more"
             )
+    for name in found.watching:
+        yield f"watch {name}, which has no end yet: from now on only the machine that watches can go on with it"
     if found.approvals:
         yield f"{counted(found.approvals, 'approval')} given before any run and not used yet"
     if found.evidence:

@@ -115,7 +115,7 @@ class RemediationView:
         word = "put back" if self.put_back else DONE_WORDS[self.how]
         yield f"{counted(self.rows, 'row')} {word} in {counted(self.batches, 'batch', 'batches')}"
         if self.lost:
-            yield f"{self.lost} could not be put back: gone, or changed since"
+            yield f"{self.lost} could not be put back: the last column of what is kept says why"
         if self.refused:
             yield f"{self.refused} refused by the server: {', '.join(self.reasons)}"
         if self.referenced and not self.put_back:
@@ -163,8 +163,7 @@ def view_of(done: Remediated) -> RemediationView:
 def after_remediation(done: Remediated, run: str, where: str, *, again: str, dry: bool) -> Iterator[str]:
     """What to type once a remediation is over; `again` has the options that it was asked for with."""
     if dry:
-        undo = " --undo" if done.planned.of else ""
-        yield f"to do it: invoke remediate {where}{undo}{again} --apply"
+        yield f"to do it: invoke remediate {where}{again} --apply"
         return
     if done.planned.of:
         if done.lost:

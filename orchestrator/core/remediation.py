@@ -14,7 +14,7 @@ from orchestrator.core.matching import match
 from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Refused
 from orchestrator.core.remedy_columns import HOWS, TAKES_AWAY, How, NoKey, row_key, written
-from orchestrator.core.remedy_notes import left_notes, referrer_notes, shared_notes, trigger_notes
+from orchestrator.core.remedy_notes import generated_notes, left_notes, referrer_notes, shared_notes, trigger_notes
 
 __all__ = ["HOWS", "TAKES_AWAY", "How"]
 
@@ -167,6 +167,7 @@ def make_remedy(
             *left_notes(relation, how, sets),
             *trigger_notes(catalog, names),
             *shared_notes(shared, sets),
+            *generated_notes(contract.relations, table, sets),
             *referrer_notes(referrers, catalog, taken_away=everything),
         ),
         shared=shared,

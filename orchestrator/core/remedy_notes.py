@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from orchestrator.core.catalog import Catalog, TableName
+from orchestrator.core.catalog import Catalog, Table, TableName
 from orchestrator.core.contract import Relation
 
 
@@ -28,6 +28,15 @@ def shared_notes(shared: Iterable[Relation], sets: Sequence[str]) -> Iterator[st
     for each in shared:
         columns = ", ".join(name for name in sets if name in each.columns)
         yield f"{columns} belongs to {each.name}, too: its rows are counted before and after"
+
+
+def generated_notes(relations: Iterable[Relation], table: Table, sets: Sequence[str]) -> Iterator[str]:
+    """A key over a generated column changes with what that is made of, and only the server knows into what."""
+    generated = {each.name: each.default or "" for each in table.columns if each.generated}
+    for each in relations:
+        for name in each.columns:
+            if each.table == table.name and any(made_of in generated.get(name, "") for made_of in sets):
+                yield f"{name} of {each.name} is made of a column that is written: audit that relation afterwards"
 
 
 def referrer_notes(referrers: Iterable[Relation], catalog: Catalog, *, taken_away: bool) -> Iterator[str]:

@@ -18,7 +18,7 @@ from tests.acceptance.option_b import LOST, Shop
 from tests.conftest import MATRIX
 
 JOBS = "select jobname, schedule, command, username, active from cron.job"
-AUDITS = "select orphans, fresh, health, alert from orphan_audit.audit_run order by id"
+AUDITS = "select orphans, fresh, health, alert from orphan_audit.audit_run where duration_ms is not null order by id"
 MINUTE_S = 60
 OWNER, PASSWORD = "shop_owner", token_urlsafe(12)
 

@@ -79,6 +79,16 @@ def test_set_null_leaves_what_others_need(desk: Desk, tenants: str, not_null: bo
     assert {name: contents(tenants)[name] for name in before} == before
 
 
+def test_a_generated_column_of_another_relation(desk: Desk, tenants: str) -> None:
+    """What the server makes of a new value cannot be foreseen: a note says where to look afterwards."""
+    execute(tenants, "alter table orders add seat bigint generated always as (tenant + 100) stored")
+    seat = '[[foreign_key]]\ntable = "orders"\ncolumns = ["seat"]\nreferences = { table = "seats", columns = ["id"] }\n'
+    desk.runbook(seat + SHARED.replace("MATCH", "simple"), name="shop")
+    shown = remediate(desk, apply=False, relation=CUSTOMER, how="reassign", to=TO)
+    note = "seat of fk_orders_seat is made of a column that is written: audit that relation afterwards"
+    assert note in shown.document["remediation"]["notes"]
+
+
 def test_a_relation_that_is_switched_off(desk: Desk, tenants: str) -> None:
     """MATCH FULL needs all columns NULL: the order with a product that is there would refer to none any more."""
     desk.runbook(SHARED.replace("MATCH", "full"), name="shop")

@@ -71,6 +71,8 @@ def test_a_way_back_that_a_trigger_turns_round(desk: Desk, shop: str) -> None:
     """The server counts the row as updated, and it is not: it stays kept; what to type next is told, and works."""
     before = data(shop)
     done = remediate(desk, how="set-null")
+    shown = remediate(desk, apply=False, undo=True).document
+    assert (len(shown["next_steps"]), shown["next_steps"][0].count(" --undo")) == (1, 1)
     trigger(shop, "update", "if old.id < 15 then new.customer_id := old.customer_id; end if; return new;")
     back = desk.rollback(run=done.document["run"], runbook=str(desk.folder / "shop"))
     view = back.document["remediation"]
@@ -81,8 +83,12 @@ def test_a_way_back_that_a_trigger_turns_round(desk: Desk, shop: str) -> None:
     told = next(each for each in back.document["next_steps"] if each.startswith("to try again"))
     with pytest.raises(Refused, match=r"4 rows that could not be stay in .* the last column says why"):
         remediate(desk, undo=True, run=done.document["run"])
+    with pytest.raises(Refused, match=f"is tried again with --run {done.document['run']}"):
+        remediate(desk, undo=True)
     execute(shop, "drop trigger odd on orders", told.split(": ")[1].split(";")[0])
     assert remediate(desk, undo=True, run=done.document["run"]).exit_code == EXIT_DONE
+    with pytest.raises(Refused, match=r"there to put back$"):
+        remediate(desk, undo=True)
     assert data(shop) == before
 
 
@@ -116,3 +122,15 @@ def test_a_unique_index_serves_as_a_key(desk: Desk, shop: str) -> None:
     assert "1 left alone: other rows refer to them (public.lines)" in desk.file(done, "report.md")
     assert desk.rollback(run=done.document["run"], runbook=str(desk.folder / "shop")).exit_code == EXIT_DONE
     assert data(shop) == before
+
+
+@pytest.mark.parametrize("how", ["delete", pytest.param("set-null", marks=MATRIX)])
+def test_what_is_typed_by_hand_without_a_key(desk: Desk, shop: str, how: str) -> None:
+    """The refusal has the query and the transaction: typed as they are, nothing is lost and no orphan is left."""
+    execute(shop, "alter table orders drop constraint orders_pkey", "create unique index on orders (customer_id, id)")
+    with pytest.raises(Refused, match="no unique index over NOT NULL columns") as refused:
+        remediate(desk, how=how)
+    look, typed = str(refused.value).split("Look first: ")[1].split(". Then: ")
+    assert len(rows(shop, look)) == 200
+    execute(shop, typed)
+    assert (orphans(shop), value(shop, 'select count(*) from "orders orphans"')) == (0, 200)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -205,7 +206,7 @@ def test_a_count_holds_its_own_relation_and_no_transaction_id(
         " where b = 8 and pg_advisory_xact_lock_shared(7) is not null"
     )
     installed.execute("select pg_advisory_lock(7)")
-    with ThreadPoolExecutor(1) as threads:
+    with ThreadPoolExecutor(2) as threads:
         recording = threads.submit(history(database).record, keeps_keys=False, shows_keys=False)
         pid, without_id = until(installed, AT_WORK, before)
         assert without_id
@@ -214,13 +215,16 @@ def test_a_count_holds_its_own_relation_and_no_transaction_id(
         assert installed.execute("select relation, fresh from orphan_audit.finding").fetchall() == [
             ("public.child(a) -> public.parent(id)", 1)
         ]
-        with pytest.raises(OrchestratorError, match="another audit is being recorded"):
-            history(database).record(keeps_keys=False, shows_keys=False)
+        with pytest.raises(OrchestratorError, match=rf"another audit is being recorded \(pid {pid}\)"):
+            replace(history(database), patience_s=0).record(keeps_keys=False, shows_keys=False)
+        waiting = threads.submit(history(database).record, keeps_keys=False, shows_keys=False)
+        assert not waiting.done()
         installed.execute("select pg_terminate_backend(%s, 5000)", (pid,))
         assert recording.exception() is not None
-    installed.execute("select pg_advisory_unlock(7)")
-    assert installed.execute("select duration_ms, health from orphan_audit.audit_run").fetchall() == [(None, "unknown")]
-    event = history(database).record(keeps_keys=False, shows_keys=False).event
+        unfinished = "select duration_ms, health from orphan_audit.audit_run"
+        assert installed.execute(unfinished).fetchall() == [(None, "unknown")]
+        installed.execute("select pg_advisory_unlock(7)")
+        event = waiting.result().event
     assert (event.audit, event.relations, event.orphans, event.fresh) == (1, 2, 2, 2)
     assert event.alerts == (("public.child(a) -> public.parent(id)", 1),)
     assert len(event.trend) == 1
