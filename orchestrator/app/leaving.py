@@ -208,7 +208,7 @@ def _tell(site: Site, found: Standing, against: tuple[str, ...], lost: tuple[str
     line(f"  runs: {states}")
     for each in (*found.tables, *found.kept):
         line(f"  {each.schema}.{each.name}: {counted(each.rows, 'row')}, {each.size // KIB} KiB")
-    line(f"  watches: {len(found.watches)}; option B: {counted(len(found.audits), 'object')}")
+    line(f"  watches: {len(found.watches)}; option B has {counted(len(found.audits), 'object')}")
     for told in against:
         line(f"  keeps --uninstall from its work: {told}")
     for told in lost:

@@ -209,11 +209,16 @@ def test_a_failure_of_ours_is_walked_back(desk: Desk, staging: str) -> None:
 def test_a_failure_of_ours_stays_where_the_policy_says_never(desk: Desk, master: str) -> None:
     """With auto_rollback = never what took effect stays, is counted, and the named run can be walked back."""
     desk.environment("staging", master, policy='auto_rollback = "never"')
-    execute(master, VETO)
     before = fingerprint(master)
 
+    earlier = desk.deploy(only=("critical",)).document["run"]
+    assert desk.rollback(run=earlier).exit_code == 0
+    execute(master, VETO)
     answer = desk.deploy()
     assert (answer.exit_code, answer.document["rolled_back"]) == (1, False)
+    # What this run left is no change by others since the way back before it; and the statement is named.
+    assert "changed since" not in desk.typed("status", "--env", "staging").stdout
+    assert answer.document["reason"].startswith(("add:", "validate:"))
     assert len(keys(master)) == 45
     assert not_valid(master)
 

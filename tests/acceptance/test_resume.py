@@ -61,6 +61,7 @@ def test_status_says_what_to_type(desk: Desk, interrupted: str) -> None:
     """The person at two in the morning reads the command."""
     said = desk.typed("status", "--env", "staging")
     assert "interrupted" in said.stdout
+    assert "20 statements took effect, each is on record; resume goes on from there" in said.stdout
     assert re.search(r"next: invoke resume --env staging", said.stdout)
     assert re.search(r"next: to walk it back instead: invoke rollback --env staging .*--run", said.stdout)
 

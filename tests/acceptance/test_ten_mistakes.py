@@ -19,6 +19,7 @@ from orchestrator.adapters.programs import server_installation
 from orchestrator.adapters.runbooks import load_runbook
 from orchestrator.app.answer import Answer
 from orchestrator.core.outcome import OpenRun
+from orchestrator.core.standard_roads import STANDARD_ROADS
 from tests import servers
 from tests.acceptance.conftest import Copy, Pool
 from tests.acceptance.desk import (
@@ -293,7 +294,7 @@ DEFINITION = re.compile(
 
 
 def test_5_the_labels_have_one_meaning_in_one_place() -> None:
-    """The runbook's roads say what A and B are; no other file of the project says it again."""
+    """The runbook's roads say what A and B are; a runbook of one file has the same two, and no other file says it."""
     roads = load_runbook("master_tables", root=ROOT / "runbooks").runbook.roads
     assert {label: road.title for label, road in roads.items()} == {
         "A": "Add the missing foreign keys",
@@ -311,7 +312,11 @@ def test_5_the_labels_have_one_meaning_in_one_place() -> None:
         for path in files
         if any(DEFINITION.search(line) for line in path.read_text("utf-8").splitlines())
     }
-    assert defining == {"runbooks/master_tables/runbook.py"}
+    assert defining == {"runbooks/master_tables/runbook.py", "orchestrator/core/standard_roads.py"}
+    meanings = [
+        {label: (road.keys, road.risk, road.days) for label, road in each.items()} for each in (roads, STANDARD_ROADS)
+    ]
+    assert meanings[0] == meanings[1]
 
 
 # 6. SQL scripts carried placeholders that were filled in by hand.
