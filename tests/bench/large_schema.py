@@ -20,10 +20,11 @@ from typing import Any, TypeVar
 from orchestrator.adapters import introspection
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
+from orchestrator.adapters.json_text import json_text
 from orchestrator.adapters.postgres import Server
 from orchestrator.adapters.programs import server_installation
 from orchestrator.adapters.runbooks import load_contract
-from orchestrator.core.answers import json_text, plan_document
+from orchestrator.core.answers import plan_document
 from orchestrator.core.inventory import Secret
 from orchestrator.core.matching import match_all
 from orchestrator.core.plan import make_plan
