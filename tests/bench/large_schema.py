@@ -170,7 +170,9 @@ def _parts(folder: Path, url: str) -> Iterator[tuple[str, float]]:
             connection.execute(setting)
         rows = partial(introspection._rows, connection)
         version = connection.info.server_version
-        catalog, spent = _timed(lambda: introspection._assemble(version, lambda name: queries.around(rows(name))))
+        catalog, spent = _timed(
+            lambda: introspection._assemble(version, lambda *of, **on: queries.around(rows(*of, **on)))
+        )
     yield "queries", queries.seconds
     yield "assembling", spent - queries.seconds
     yield "fingerprint", _timed(lambda: catalog.fingerprint)[1]
