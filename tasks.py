@@ -248,14 +248,35 @@ def rehearse(request, *, like=None, no_performance=False, only=None, yes=False):
     batch="rows of a batch at most; by default as many as the lock budget has room for",
     undo="put back what a remediation did; by default the last one",
     run="for --undo: the remediation to put back",
+    accept_new_orphans="do it although another relation of the table loses rows by it",
     yes=CONFIRMED,
 )
-def remediate(request, *, relation=None, how=None, to=None, apply=False, batch=None, undo=False, run=None, yes=False):
+def remediate(
+    request,
+    *,
+    relation=None,
+    how=None,
+    to=None,
+    apply=False,
+    batch=None,
+    undo=False,
+    run=None,
+    accept_new_orphans=False,
+    yes=False,
+):
     """Do something about a relation's orphans, in batches, or put it back; shows only, unless --apply."""
     from orchestrator.app import remediating
 
     most = None if batch is None else _count(batch, "--batch")
-    wish = remediating.Wish(relation=relation, how=how, to=to, batch=most, undo=undo, run=run)
+    wish = remediating.Wish(
+        relation=relation,
+        how=how,
+        to=to,
+        batch=most,
+        undo=undo,
+        run=run,
+        accept_new_orphans=accept_new_orphans,
+    )
     return remediating.remediate(request, wish, apply=apply, yes=yes, confirm=_typed)
 
 

@@ -1,12 +1,14 @@
-"""The history of orphan audits in the target: an audit is recorded by the function there, and read back from it."""
+"""The history of orphan audits in the target: an audit is recorded by the procedure there, and read back from it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from psycopg import sql
+from psycopg.errors import LockNotAvailable
 
 from orchestrator.adapters.audit_sql import SAMPLE_AT_MOST
 from orchestrator.adapters.postgres import Connection, Server, plainly, statement
@@ -18,6 +20,11 @@ from orchestrator.core.ports import Orphans
 METHOD: Final = "recorder of option B"
 TREND: Final = 200
 """Audits whose totals are read back: with one an hour, more than a week."""
+
+PATIENCE_S: Final = 600.0
+LOOK_EVERY_S: Final = 0.5
+RECORD: Final = "call orphan_audit.record_audit(%s)"
+OLDER: Final = "select orphan_audit.record_audit(%s) as audit"
 
 Row = Mapping[str, Any]
 
@@ -33,21 +40,23 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditHistory:
-    """The history of one target. Its functions belong to the role that deployed."""
+    """The history of one target, whose routines belong to the role that deployed. An `older` recorder is a function."""
 
     server: Server
     contract: Contract
+    older: bool = False
+    patience_s: float = PATIENCE_S
 
     def record(self, *, keeps_keys: bool, shows_keys: bool) -> Recorded:
         """Record an audit. Orphans' keys enter the history only where the policy `keeps_keys` in the database.
 
-        Raises OrchestratorError when the server refuses it.
+        Another one that is being recorded is waited for: pg_cron and a timer may come in the same minute. Raises
+        OrchestratorError when the server refuses it.
         """
         doing = f"recording an audit in schema {SCHEMA}"
         with self.server.session("audit") as connection, plainly(doing):
             sample = SAMPLE_AT_MOST if keeps_keys else 0
-            row = connection.execute("select orphan_audit.record_audit(%s) as id", (sample,)).fetchone()
-            number = int(row["id"]) if row else 0
+            number = self._number(connection, sample)
             found = connection.execute(statement("audit_findings"), {"audit": number}).fetchall()
             points = connection.execute(statement("audit_trend"), {"most": TREND, "audit": number}).fetchall()
             untold = connection.execute(statement("audit_untold"), {"audit": number}).fetchall()
@@ -70,6 +79,19 @@ class AuditHistory:
         with self.server.session("audit", read_only=True) as connection, plainly("asking for pg_cron", reading=True):
             row = connection.execute("select orphan_audit.scheduled() = 'pg_cron' as scheduled").fetchone()
         return bool(row and row["scheduled"])
+
+    def _number(self, connection: Connection, sample: int) -> int:
+        """The number of the audit that is recorded now. Raises psycopg.Error."""
+        until = time.monotonic() + self.patience_s
+        while True:
+            try:
+                row = connection.execute(OLDER if self.older else RECORD, (sample,)).fetchone()
+                return int(row["audit"]) if row else 0
+            except LockNotAvailable:
+                # Waited for here and not in the server, where the wait would hold a snapshot.
+                if time.monotonic() > until or self.server.interruption.reason is not None:
+                    raise
+                self.server.interruption.wait(LOOK_EVERY_S)
 
     def _counts(self, connection: Connection, found: Sequence[Row], *, shows_keys: bool) -> Iterator[Orphans]:
         """In the contract's order; of what could not be counted there is none."""
@@ -108,7 +130,8 @@ def _event(trend: tuple[AuditPoint, ...], found: Sequence[Row], untold: Sequence
         health=last.health,
         duration_ms=last.duration_ms,
         found=tuple(AuditedRelation(**{key: each[key] for key in shown}) for each in found if each["health"] != "ok"),
-        alerts=tuple((each["relation"], each["fresh"]) for each in untold),
+        alerts=tuple((each["relation"], each["fresh"]) for each in untold if each["fresh"]),
+        uncounted=tuple((each["relation"], each["problem"]) for each in untold if each["problem"]),
         trend=trend,
     )
 

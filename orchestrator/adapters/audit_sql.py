@@ -12,7 +12,7 @@ from psycopg import sql
 from orchestrator.adapters.orphan_sql import listed, source
 from orchestrator.adapters.sql_templates import render_sql
 from orchestrator.core.audit_objects import SCHEMA, AuditObject, ObjectKind, comment_of
-from orchestrator.core.audit_plan import HISTORY, RECORDER, Piece
+from orchestrator.core.audit_plan import HISTORY, RECORD, RECORDER, Piece
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.contract import Relation
 from orchestrator.core.locks import Lock, Mode
@@ -27,17 +27,28 @@ KNOWN_AT_MOST: Final = 10_000
 """Orphans of a relation whose keys are kept as hashes; of more than that only the count is compared."""
 
 SAMPLE_AT_MOST: Final = 20
+LOCK_TIMEOUT: Final = "5s"
+"""How long the count of a relation waits for who has its tables locked; a wait that is over is told as a problem."""
+
+RECORDING_LOCK: Final = 6_871_440_817_001
+"""The advisory lock of who records an audit in this database."""
 
 # Functions before the views that nothing of theirs depends on; the finding before the audit that it refers to.
-LAST_FIRST: Final[Mapping[ObjectKind, int]] = {"function": 0, "view": 1, "table": 2, "schema": 3}
+LAST_FIRST: Final[Mapping[ObjectKind, int]] = {"procedure": 0, "function": 0, "view": 1, "table": 2, "schema": 3}
 KINDS: Final[Mapping[ObjectKind, sql.SQL]] = {
+    "procedure": sql.SQL("PROCEDURE"),
     "function": sql.SQL("FUNCTION"),
     "view": sql.SQL("VIEW"),
     "table": sql.SQL("TABLE"),
     "schema": sql.SQL("SCHEMA"),
 }
 TABLES: Final = ("known", "finding", "audit_run")
-RECORDING: Final = ("record_audit", "schedule", "unschedule", "scheduled")
+COUNTING: Final = ("audited", "count_orphans", "begin_audit", "note_finding", "finish_audit")
+RECORDING: Final[Sequence[tuple[ObjectKind, str]]] = (
+    ("procedure", RECORD),
+    *(("function", each) for each in (*COUNTING, "schedule", "unschedule", "scheduled")),
+)
+SCHEDULE: Final = "SELECT orphan_audit.schedule()"
 UNSCHEDULE: Final = "SELECT orphan_audit.unschedule()"
 
 
@@ -52,7 +63,7 @@ class AuditSql:
         return _piece(HISTORY, text, objects)
 
     def recorder(self) -> Piece:
-        """The function that records an audit, and what schedules it where pg_cron is installed."""
+        """The procedure that records an audit, and what schedules it where pg_cron is installed."""
         text = render_sql(
             "audit_recorder.sql.j2",
             schema=sql.Identifier(SCHEMA),
@@ -61,11 +72,13 @@ class AuditSql:
             keep=sql.Literal(KEEP),
             known_at_most=sql.Literal(KNOWN_AT_MOST),
             sample_at_most=sql.Literal(SAMPLE_AT_MOST),
+            lock_timeout=sql.Literal(LOCK_TIMEOUT),
+            recording=sql.Literal(RECORDING_LOCK),
             investigate_per_hour=sql.Literal(INVESTIGATE_PER_HOUR),
             hourly=sql.Literal(HOURLY),
             job=sql.Literal(JOB),
         )
-        return _piece(RECORDER, text, [("function", each) for each in RECORDING], last="SELECT orphan_audit.schedule()")
+        return _piece(RECORDER, text, RECORDING, last=SCHEDULE)
 
     def relation(self, relation: Relation, name: str, catalog: Catalog) -> Piece:
         """A view, and `check_`, `lock_` and `require_`: whether a reference holds, until when, or else an error."""
@@ -106,10 +119,11 @@ class AuditSql:
         return _drop([(each.kind, each.name) for each in objects])
 
     def recreate(self, objects: Sequence[AuditObject]) -> tuple[str, ...]:
-        """Views before the functions; a table's text is not known, so that none comes back this way."""
+        """Views before the functions, the job last; a table's text is not known, so that none comes back this way."""
         known = sorted((each for each in objects if each.definition), key=lambda each: -LAST_FIRST[each.kind])
         texts = [_definition(each) for each in known]
-        return (*texts, *(_comment(each.kind, each.name, each.comment) for each in known))
+        job = (SCHEDULE,) if ("function", "schedule") in {each.key for each in known} else ()
+        return (*texts, *(_comment(each.kind, each.name, each.comment) for each in known), *job)
 
 
 def _piece(

@@ -21,6 +21,11 @@ HEAD: Final = 256
 """Bytes of a file's beginning that are summed up."""
 
 MOST_FILES: Final = 50
+"""Of those that rotation may have made, the newest."""
+
+MOST_OWN: Final = 100
+"""Of those that the pattern itself means, however many newer ones rotation made: one that is idle is known, too."""
+
 SETTLING_S: Final = 60
 """A copy that was written to so shortly before may still be looked for."""
 
@@ -34,7 +39,8 @@ PACKED: Final = (".gz", ".xz", ".bz2", ".zst", ".zip", ".lz4")
 LIST: Final = """\
 LC_ALL=C; export LC_ALL
 seen() {{ stat -Lc "%i %s %Y" "$1" 2>/dev/null || stat -Lf "%i %z %m" "$1" 2>/dev/null; }}
-ls -td -- {patterns} 2>/dev/null | head -n {most} | while IFS= read -r file; do
+{{ ls -td -- {own} 2>/dev/null | head -n {most_own}
+ls -td -- {made} 2>/dev/null | head -n {most}; }} | while IFS= read -r file; do
 [ -f "$file" ] || continue
 if [ -r "$file" ]; then
 {{ told=$(seen /dev/fd/3) && echo "file $told yes x$(head -c {head} <&3 | od -An -v -tx1 | tr -d ' \\n') $file"
@@ -104,11 +110,13 @@ class Piece:
 
 def listing(patterns: Sequence[str]) -> str:
     """What the host is asked: each pattern's files, and what rotation may have made of them."""
-    every = [made for each in patterns for made in (each, *_rotated(each), _renamed(each))]
+    rotated = [made for each in patterns for made in (*_rotated(each), _renamed(each))]
     folders = dict.fromkeys(posixpath.dirname(each) for each in patterns)
     return LIST.format(
-        patterns=" ".join(_globbed(each) for each in every),
+        own=" ".join(map(_globbed, patterns)),
+        made=" ".join(map(_globbed, rotated)),
         folders=" ".join(shlex.quote(each) for each in folders if not _is_pattern(each)) or "/",
+        most_own=MOST_OWN,
         most=MOST_FILES,
         head=HEAD,
     )

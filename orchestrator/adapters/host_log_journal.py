@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -72,7 +73,7 @@ class JournalLines:
     def _line(self, line: bytes) -> None:
         try:
             entry = json.loads(line) if line.startswith(b"{") else None
-        except ValueError:
+        except (ValueError, RecursionError):
             entry = None
         if not isinstance(entry, dict) or "__CURSOR" not in entry:
             self._said(line)
@@ -96,12 +97,22 @@ class JournalLines:
             self.why = "journalctl cannot read the journal (needs: systemd 236, and a journal on disk)"
 
     def _count(self, entry: dict[str, Any]) -> None:
-        text = entry.get("MESSAGE")
-        # What is not UTF-8 comes as numbers, and a long message as null.
-        message = bytes(text) if isinstance(text, list) else str(text or "").encode()
+        message = _message(entry.get("MESSAGE"))
         level = "error" if str(entry.get("PRIORITY", "")) in ERRORS else ""
         first, *more = message[:LONGEST].split(b"\n")
         self.counts.line(first, level=level)
         self.counts.left = max(self.counts.left, len(more))
         for each in more:
             self.counts.line(each)
+
+
+def _message(text: object) -> bytes:
+    """A message as it was written: what is not UTF-8 comes as numbers, a long one as null.
+
+    An entry may hold the field more than once, and then has a list of such (sd-journal takes it from any process).
+    """
+    if not isinstance(text, list):
+        return str(text or "").encode(errors="replace")
+    with suppress(TypeError, ValueError):
+        return bytes(text)
+    return b"\n".join(_message(each) for each in text if isinstance(each, str | list))

@@ -174,7 +174,8 @@ def _error_of(line: bytes) -> bool | None:
     if line.startswith(b"{"):
         try:
             document = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
+            # Whoever may write into a log must not be able to end its reading: such a line is text.
             return None
         return _json_error(document) if isinstance(document, dict) else None
     found = REQUEST.match(line)
@@ -195,7 +196,7 @@ def _json_error(document: Mapping[str, Any]) -> bool:
     if isinstance(level, int | float):
         # GELF has the numbers of syslog, where less is worse; pino and bunyan have 50 for an error.
         return level <= SYSLOG_ERROR if "short_message" in document else level >= PINO_ERROR
-    return isinstance(level, str) and COLOURS.sub(b"", level.encode()).strip().lower() in ERRORS
+    return isinstance(level, str) and COLOURS.sub(b"", level.encode(errors="replace")).strip().lower() in ERRORS
 
 
 def _status(document: Mapping[str, Any]) -> int:

@@ -14,8 +14,9 @@ from psycopg.errors import InsufficientPrivilege, LockNotAvailable, QueryCancele
 
 from orchestrator.adapters import points
 from orchestrator.adapters.postgres import Connection, is_lost, plain_line, statement
+from orchestrator.adapters.standing import others
 from orchestrator.core.backoff import full_jitter
-from orchestrator.core.leaving import LEASES
+from orchestrator.core.leaving import LEASES, named
 from orchestrator.core.outcome import ConnectionLost, OrchestratorError, Refused
 
 TRIES: Final = 5
@@ -65,13 +66,20 @@ class Departure:
             spent = (time.monotonic() - began) * 1000
             self.copy()
             self._lock("ACCESS EXCLUSIVE", max(1, round(self.budget_ms - spent)))
+            self._refuse_what_came()
             for each in self._kept():
                 self.connection.execute(sql.SQL("drop table {} restrict").format(each))
             self.connection.execute("drop schema if exists orchestrator_quarantine restrict")
-            # All that stands in it is ours, and nothing elsewhere is made of it: that was looked at under the lock.
+            # All that stands in it is ours, and nothing elsewhere is made of it.
             self.connection.execute("drop schema orchestrator cascade")
             points.reached("ledger:dropping")
         points.reached("ledger:dropped")
+
+    def _refuse_what_came(self) -> None:
+        """While journals were copied only writers waited: a view was allowed. Raises Refused."""
+        if came := others(self.connection):
+            message = f"somebody built on the ledger while it was copied ({named(came)}): nothing was changed"
+            raise Refused(message)
 
     def _lock(self, mode: str, budget_ms: int, *, but: frozenset[str] | None = None) -> None:
         """One statement for all tables, so that one limit holds for all of them together.

@@ -48,6 +48,9 @@ def install(connection: Connection) -> None:
     except psycopg.Error as error:
         if is_lost(error):
             raise ConnectionLost(plain_line(error)) from error
+        if version_of(connection) == VERSION:
+            # Somebody else was quicker: a watch upgrades without the lock of runs.
+            return
         message = f"the journal cannot be created in schema orchestrator: {plain_line(error)}"
         raise Refused(message) from error
     points.reached("ledger:installed")

@@ -76,13 +76,14 @@ def forget(root: Path, runs: Iterable[str]) -> None:
             (RunFolder(root=root, run=run).path / TAKEN_AWAY).unlink()
 
 
-def taken_away(connection: Connection, folder: RunFolder) -> str | None:
+def taken_away(connection: Connection, folder: RunFolder, environment: str) -> str | None:
     """When and by whom the ledger of a run was taken away, None where that is not known. Raises psycopg.Error.
 
-    A note that is older than the ledger of now says nothing: that one stood when it was written.
+    A note that is older than the ledger of now says nothing: that one stood when it was written. One of a copy, whose
+    ledger came along with its original's runs, says nothing of the original.
     """
     note = _note(folder)
-    if note is None:
+    if note is None or note.get("environment") != environment:
         return None
     if ledger.version_of(connection) is not None:
         query = "select min(installed_at) as since from orchestrator.ledger"

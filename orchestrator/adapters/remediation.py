@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
 
+from orchestrator.adapters.elsewhere_sql import ElsewhereSql
 from orchestrator.adapters.orphans import OrphanQueries
 from orchestrator.adapters.postgres import Server, plainly
 from orchestrator.adapters.remediation_back_sql import WayBackSql
 from orchestrator.adapters.remediation_sql import RemediationSql
 from orchestrator.core.catalog import Catalog
+from orchestrator.core.contract import Relation
+from orchestrator.core.elsewhere import Elsewhere
 from orchestrator.core.outcome import HeldBack, OrchestratorError, Refused
 from orchestrator.core.ports import Orphans
 from orchestrator.core.remediation import SCHEMA, Remedy
@@ -47,10 +50,28 @@ class RemediationRows:
         (found,) = counter.count([self.remedy.relation], self.catalog)
         return found
 
-    def referenced(self) -> int:
-        """How many of them other rows refer to. Raises OrchestratorError."""
+    def referenced(self) -> tuple[int, tuple[str, ...]]:
+        """How many of them other rows refer to, and the tables of those. Raises OrchestratorError."""
         query = self._sql.referenced()
-        return int(self._rows(query)[0]["rows"]) if query else 0
+        if not query:
+            return 0, ()
+        found = self._rows(query)[0]
+        refer = zip(self.remedy.referrers, found["by"], strict=True)
+        return int(found["rows"]), tuple(sorted({str(each.table) for each, rows in refer if rows}))
+
+    def expected_elsewhere(self) -> tuple[Elsewhere, ...]:
+        """What would happen to other relations of the table, each counted exactly. Raises OrchestratorError."""
+        return self._elsewhere(ElsewhereSql(remedy=self.remedy, catalog=self.catalog).expected)
+
+    def elsewhere(self) -> tuple[Elsewhere, ...]:
+        """What has happened to them, among the rows that are kept. Raises OrchestratorError."""
+        if not self.remedy.shared or self.kept() is None:
+            return ()
+        return self._elsewhere(ElsewhereSql(remedy=self.remedy, catalog=self.catalog).happened)
+
+    def _elsewhere(self, query: Callable[[Relation], str]) -> tuple[Elsewhere, ...]:
+        found = ((each.name, self._rows(query(each))[0]) for each in self.remedy.shared)
+        return tuple(Elsewhere(relation=name, **rows) for name, rows in found)
 
     def page(self, after: Mapping[str, str] | None) -> tuple[Mapping[str, str], ...]:
         """The keys of the next orphans in the order of the primary key. Raises OrchestratorError."""
@@ -75,7 +96,11 @@ class RemediationRows:
             raise HeldBack(message)
 
     def check_first(self) -> None:
-        """The same before anything has begun. Raises Refused."""
+        """The same before anything has begun, and whether a batch can be written there at all. Raises Refused."""
+        if rules := [row["rulename"] for row in self._rows(self._sql.rules())]:
+            names, table = ", ".join(rules), self.remedy.relation.table
+            message = f"rules rewrite what is written to {table}: {names}; drop them, or ALTER TABLE … DISABLE RULE"
+            raise Refused(message)
         if self.remedy.how != "reassign":
             return
         try:

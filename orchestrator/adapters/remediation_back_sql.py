@@ -27,14 +27,18 @@ CHANGE_BACK = (
     "WITH locked AS (SELECT value::bigint AS number FROM json_array_elements_text("
     "current_setting('orchestrator.locked')::json)), {chosen},"
     " back AS (UPDATE {table} AS child SET {sets} FROM chosen AS kept WHERE {match} AND {unchanged}"
-    " AND kept.{number} IN (SELECT number FROM locked) RETURNING kept.{number} AS number),"
-    " cleared AS (DELETE FROM {kept} WHERE {number} IN (SELECT number FROM back)),"
-    " lost AS (UPDATE {kept} AS kept SET {left} = CASE WHEN kept.{number} IN (SELECT number FROM locked)"
-    " THEN 'changed since' ELSE 'gone' END WHERE kept.{number} = ANY ({numbers}) AND kept.{left} IS NULL"
-    " AND kept.{number} NOT IN (SELECT number FROM back) AND kept.{number} IN (SELECT {number} FROM chosen)"
+    " AND kept.{number} IN (SELECT number FROM locked) RETURNING kept.{number} AS number, {same_again} AS took),"
+    # A trigger may have kept what was there: such a row is not put back, whatever the server says of the update.
+    " cleared AS (DELETE FROM {kept} WHERE {number} IN (SELECT number FROM back WHERE took)),"
+    " lost AS (UPDATE {kept} AS kept SET {left} = CASE"
+    " WHEN EXISTS (SELECT FROM {table} AS child WHERE {match} AND {unchanged}) THEN 'a trigger keeps it as it is'"
+    " WHEN kept.{number} IN (SELECT number FROM locked) THEN 'changed since' ELSE 'gone' END"
+    " WHERE kept.{number} = ANY ({numbers}) AND kept.{left} IS NULL"
+    " AND kept.{number} NOT IN (SELECT number FROM back WHERE took)"
+    " AND kept.{number} IN (SELECT {number} FROM chosen)"
     " AND (kept.{number} IN (SELECT number FROM locked) OR NOT EXISTS (SELECT FROM {table} AS child WHERE {match}))"
     " RETURNING 1)"
-    " SELECT set_config('orchestrator.rows', (SELECT count(*) FROM back)::text, true),"
+    " SELECT set_config('orchestrator.rows', (SELECT count(*) FROM back WHERE took)::text, true),"
     " set_config('orchestrator.lost', (SELECT count(*) FROM lost)::text, true)"
 )
 GIVE_BACK = (
@@ -43,7 +47,9 @@ GIVE_BACK = (
     " SELECT {kept_writable} FROM chosen AS kept{guard} RETURNING {returned}),"
     " cleared AS (DELETE FROM {kept} AS kept USING chosen, back AS child WHERE kept.{number} = chosen.{number}"
     " AND {match} RETURNING kept.{number} AS number),"
-    " lost AS (UPDATE {kept} AS kept SET {left} = 'a row with the same key stands' FROM chosen"
+    " lost AS (UPDATE {kept} AS kept SET {left} = CASE WHEN EXISTS (SELECT FROM {table} AS child WHERE {match})"
+    " THEN 'a row with the same key stands'"
+    " ELSE 'a trigger keeps it out, or a row with the same unique value stands' END FROM chosen"
     " WHERE kept.{number} = chosen.{number} AND NOT EXISTS (SELECT FROM back AS child WHERE {match}) RETURNING 1)"
     " SELECT set_config('orchestrator.rows', (SELECT count(*) FROM cleared)::text, true),"
     " set_config('orchestrator.lost', (SELECT count(*) FROM lost)::text, true)"
@@ -85,6 +91,10 @@ class WayBackSql:
         parts = self._way_back(numbers)
         return BEGIN, text(LOCK_CHANGED, **parts), text(CHANGE_BACK, **parts)
 
+    def still_written(self) -> sql.Composed:
+        """The condition that `child` is the row of `kept`, and has what this run wrote."""
+        return sql.SQL("{} AND {}").format(self._match_now(), self._unchanged())
+
     def mark(self, number: int, reason: str) -> tuple[str, ...]:
         """A row that the server refuses to take back, and why."""
         act = text(
@@ -112,6 +122,7 @@ class WayBackSql:
             "table": self._table,
             "match": self._match_now(),
             "unchanged": self._unchanged(),
+            "same_again": sql.SQL("({})").format(AND.join(map(_same_again, remedy.sets))),
             "sets": COMMA.join(sql.SQL("{0} = kept.{0}").format(name(each)) for each in remedy.sets),
         }
 
@@ -155,3 +166,8 @@ class WayBackSql:
         return sql.SQL("child.{0} = (SELECT given.{0} FROM json_populate_record(NULL::{1}, {2}) AS given)").format(
             name(written), qualified(remedy.relation.table), values
         )
+
+
+def _same_again(written: str) -> sql.Composed:
+    """A column has its former value, which may be NULL."""
+    return sql.SQL("{} IS NOT DISTINCT FROM {}").format(column("child", written), column("kept", written))

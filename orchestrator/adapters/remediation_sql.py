@@ -16,6 +16,7 @@ from orchestrator.adapters.ddl import qualified
 from orchestrator.adapters.orphan_sql import equalities, refers_to_nothing, source
 from orchestrator.adapters.remediation_parts import AND, BEGIN, COMMA, as_json, column, match, name, text
 from orchestrator.core.catalog import Catalog
+from orchestrator.core.contract import Relation
 from orchestrator.core.remediation import SCHEMA, TAKES_AWAY, Remedy
 
 Key = Mapping[str, str]
@@ -73,16 +74,33 @@ class RemediationSql:
             **self._shared,
         )
 
+    def touched(self) -> sql.Composed:
+        """The condition that `child` is an orphan and may be touched."""
+        return sql.SQL("{orphan} AND {free}").format(**self._shared)
+
     def referenced(self) -> str | None:
-        """The count of orphans that other rows refer to; None where nothing can."""
-        if not self.remedy.referrers:
+        """Orphans that other rows refer to, counted as a whole and by each referrer in turn; None where nothing can."""
+        refer = [
+            sql.SQL("count(*) FILTER (WHERE NOT {})").format(self._free_of(each)) for each in self.remedy.referrers
+        ]
+        if not refer:
             return None
-        query = "SELECT count(*) AS rows FROM {table} AS child WHERE {orphan} AND NOT ({free})"
-        return text(query, **self._shared)
+        query = "SELECT count(*) AS rows, ARRAY[{refer}] AS by FROM {table} AS child WHERE {orphan} AND NOT ({free})"
+        return text(query, refer=COMMA.join(refer), **self._shared)
+
+    def rules(self) -> str:
+        """Rules that would rewrite a batch or its way back: the server refuses both within WITH, or does nothing."""
+        wanted = ("3", "4") if self.remedy.how in TAKES_AWAY else ("2",)
+        return text(
+            "SELECT rulename FROM pg_rewrite WHERE ev_class = {table}::regclass AND ev_type::text = ANY ({events})"
+            " AND ev_enabled IN ('O', 'A') ORDER BY rulename",
+            table=sql.Literal(self._name.as_string(None)),
+            events=sql.SQL("{}::text[]").format(sql.Literal("{" + ",".join(wanted) + "}")),
+        )
 
     def heir_stands(self) -> str:
         """Whether the row that orphans are given to is there."""
-        return text("SELECT EXISTS ({heir}) AS stands", heir=self._heir(lock=False))
+        return text("SELECT EXISTS ({heir}) AS stands", heir=self.heir())
 
     def make(self, *, schema: bool) -> tuple[str, ...]:
         """The table that keeps what is taken away, for its owner's eyes only; with its `schema` where there is none."""
@@ -130,7 +148,7 @@ class RemediationSql:
             again=match(self.remedy, "former"),
             kept=qualified(remedy.kept),
             columns=COMMA.join(map(name, (*remedy.columns, marks.run, marks.at))),
-            returned=COMMA.join(column("former", each) for each in remedy.columns),
+            returned=COMMA.join(self._returned(each) for each in remedy.columns),
             returned_names=COMMA.join(column("done", each) for each in remedy.columns),
             marks=sql.SQL("{}, now()").format(sql.Literal(run)),
             took=name(marks.number),
@@ -166,14 +184,18 @@ class RemediationSql:
 
     def _free(self) -> sql.Composable:
         """Nobody refers to the row."""
-        referrers = [
-            sql.SQL("NOT EXISTS (SELECT FROM {} AS referrer WHERE {})").format(
-                source(each.table, self.catalog),
-                AND.join(equalities(each, self.catalog, referencing="referrer", referenced="child")),
-            )
-            for each in self.remedy.referrers
-        ]
+        referrers = [self._free_of(each) for each in self.remedy.referrers]
         return AND.join(referrers) if referrers else sql.SQL("true")
+
+    def _free_of(self, referrer: Relation) -> sql.Composed:
+        return sql.SQL("NOT EXISTS (SELECT FROM {} AS referrer WHERE {})").format(
+            source(referrer.table, self.catalog),
+            AND.join(equalities(referrer, self.catalog, referencing="referrer", referenced="child")),
+        )
+
+    def _returned(self, kept: str) -> sql.Identifier:
+        """What is kept is what was there; a row that a trigger moved is found again by the key that it has now."""
+        return column("former" if kept in self.remedy.sets or kept not in self.remedy.key else "child", kept)
 
     def _changed(self) -> sql.Composable:
         """Whether a written column has another value than before."""
@@ -188,12 +210,12 @@ class RemediationSql:
         if remedy.how == "reassign":
             pairs = dict(zip(remedy.relation.columns, remedy.relation.referenced_columns, strict=True))
             sets = [sql.SQL("{} = heir.{}").format(name(mine), name(pairs[mine])) for mine in remedy.sets]
-            heir = sql.SQL("heir AS MATERIALIZED ({}), ").format(self._heir(lock=True))
+            heir = sql.SQL("heir AS MATERIALIZED ({}), ").format(self.heir(lock=True))
             return {"heir": heir, "sets": COMMA.join(sets), "sources": sql.SQL("former, heir")}
         nulls = [sql.SQL("{} = NULL").format(name(each)) for each in remedy.sets]
         return {"heir": sql.SQL(""), "sets": COMMA.join(nulls), "sources": sql.SQL("former")}
 
-    def _heir(self, *, lock: bool) -> sql.Composed:
+    def heir(self, *, lock: bool = False) -> sql.Composed:
         """The row that orphans are given to; locked as a key would lock it, so that it stays while we commit."""
         relation = self.remedy.relation
         columns = relation.referenced_columns

@@ -207,6 +207,7 @@ class ReportDocument:
     audit: AuditRecorded | None
     watch: WatchView | None
     remediation: RemediationView | None
+    elsewhere: list[str]
 
 
 def report_schema() -> dict[str, Any]:

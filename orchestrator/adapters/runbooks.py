@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from orchestrator.adapters.additions import additions_of
 from orchestrator.adapters.as_is import script_of
-from orchestrator.adapters.decisions import decision_of
+from orchestrator.adapters.decisions import DECISION, decision_of
 from orchestrator.adapters.documents import nearest, parse, read_text, read_toml
 from orchestrator.adapters.history import history_of
 from orchestrator.core.additions import NO_ADDITIONS, Additions
@@ -28,6 +28,7 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.history import History
 from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import BadDocument, Refused
+from orchestrator.core.standard_roads import STANDARD_ROADS
 from orchestrator.core.timeline import STANDARD_STEPS, Item, Runbook, StepName, standard_runbook
 
 CONTRACT = "foreign_keys.toml"
@@ -133,10 +134,11 @@ class RunbookFolder:
         return tuple((path.parent.name, read_text(path)) for path in found)
 
 
-def load_runbook(name: str, *, root: Path, with_decision: bool = True) -> RunbookFolder:
+def load_runbook(name: str, *, root: Path, with_decision: bool = True, with_roads: bool = False) -> RunbookFolder:
     """The runbook of that name below `root`, or in that folder. Raises Refused, BadDocument.
 
-    Without its decision for who is about to decide: the one in the folder may not hold any more.
+    Without its decision for who is about to decide: the one in the folder may not hold any more. One that names no
+    roads takes the standard ones once something is decided, and `with_roads` before that, too.
     """
     path = root / name if (root / name).is_dir() else Path(name)
     if not path.is_dir():
@@ -149,6 +151,9 @@ def load_runbook(name: str, *, root: Path, with_decision: bool = True) -> Runboo
         raise Refused(message)
     runbook, additions, script = _timeline(path), additions_of(path), script_of(path)
     contract = load_contract(path / CONTRACT, may_be_empty=bool(additions or script))
+    # While nothing is decided such a runbook has no roads: no decision is asked of it, and production stays open.
+    if not runbook.roads and contract.relations and (with_roads or (path / DECISION).exists()):
+        runbook = replace(runbook, roads=dict(STANDARD_ROADS))
     return RunbookFolder(
         path=path,
         runbook=runbook,

@@ -91,6 +91,7 @@ def alert(message: Message, summary: Summary, *, link: str, button: Button | Non
         event=event,
         reasons=lines_of(getattr(event, "reasons", ()), most=REASONS),
         alerts=lines_of((f"{name}: {rows}" for name, rows in getattr(event, "alerts", ())), most=REASONS),
+        uncounted=lines_of((f"{name}: {why}" for name, why in getattr(event, "uncounted", ())), most=REASONS),
         next_steps=lines_of(summary.next_steps, most=REASONS),
     )
     said = _said(words)

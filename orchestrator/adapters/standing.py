@@ -14,7 +14,8 @@ from orchestrator.core.audit_objects import AuditObject, by_piece
 from orchestrator.core.entry import Entry, Head
 from orchestrator.core.grants import APPROVER, LISTENER
 from orchestrator.core.lease import Lease, Owner, free
-from orchestrator.core.leaving import ENTRIES, HEADS, LEASES, OWNER, LedgerRun, LedgerTable, Standing, made_by
+from orchestrator.core.leaving import ENTRIES, HEADS, LEASES, OWNER, WATCHES, LedgerRun, LedgerTable, Standing, made_by
+from orchestrator.core.nouns import counted
 from orchestrator.core.remediation import SCHEMA as KEPT
 
 SCHEMA: Final = "orchestrator"
@@ -69,7 +70,18 @@ def standing(connection: Connection, left: Mapping[str, int], *, me: str = "") -
             evidence=_count(connection, EVIDENCE),
             kept=tuple(each for each in tables if each.schema == KEPT),
             watches=tuple(_watches(connection, own)),
+            watching=tuple(_watching(connection, own)),
         )
+
+
+def others(connection: Connection) -> tuple[str, ...]:
+    """What would go along and is not ours: objects that somebody made, and rows that a remediation keeps.
+
+    Raises psycopg.Error.
+    """
+    kept = (each for each in _tables(connection) if each.schema == KEPT and each.rows)
+    rows = (f"{counted(each.rows, 'row')} in {each.schema}.{each.name}" for each in kept)
+    return (*_strangers(connection), *_told(connection, "leaving_dependents"), *rows)
 
 
 def journals(connection: Connection, tables: tuple[LedgerTable, ...]) -> Iterator[tuple[str, Head | None]]:
@@ -186,6 +198,12 @@ def _watches(connection: Connection, tables: tuple[LedgerTable, ...]) -> Iterato
     query = sql.SQL("select distinct run from {} where kind = 'watch_began' order by run")
     for table in _of_entries(tables):
         yield from (row["run"] for row in connection.execute(query.format(_name(table))))
+
+
+def _watching(connection: Connection, tables: tuple[LedgerTable, ...]) -> Iterator[str]:
+    for table in (each for each in tables if each.columns >= WATCHES):
+        query = sql.SQL("select id from {} where not closed order by id").format(_name(table))
+        yield from (row["id"] for row in connection.execute(query))
 
 
 def _count(connection: Connection, query: sql.SQL | sql.Composed) -> int:

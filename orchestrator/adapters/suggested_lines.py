@@ -25,13 +25,13 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def known_contract(folder: Path) -> Contract:
-    """The contract in the folder; an empty one where there is no file yet, or one without a line.
+    """The contract in the folder; an empty one where there is no folder or file yet, or one without a line.
 
-    Raises BadDocument, and Refused when the folder does not exist.
+    Raises BadDocument, and Refused for a file in the folder's place.
     """
     path = folder / CONTRACT
-    if not folder.is_dir():
-        message = f"{folder}: no such folder; make it, and {CONTRACT} is written there"
+    if folder.exists() and not folder.is_dir():
+        message = f"--runbook {folder}: is a file; name the folder, {CONTRACT} is written there"
         raise Refused(message)
     if not path.exists() or not read_toml(path).get("foreign_key"):
         return Contract(relations=())
@@ -54,6 +54,7 @@ def append(folder: Path, candidates: Iterable[Candidate], names: Iterable[str]) 
     _refuse_closed(path, text)
     new = path.with_name(f"{path.name}.new")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         # Whole or not at all: a contract that ends in the middle of a line would be taken for a person's mistake.
         new.write_text(text, encoding="utf-8", newline="")
         new.replace(path)

@@ -29,6 +29,8 @@ from orchestrator.core.journal import (
     TableVacuumed,
     UndoPassedOver,
     VerdictGiven,
+    WalkBackBegan,
+    WalkedBack,
     WorkersChanged,
 )
 from orchestrator.core.nouns import counted
@@ -54,6 +56,9 @@ STYLES: Mapping[str, str] = {
 EVERY = 10
 """On plain output every tenth statement is told, on a terminal the live view shows each."""
 
+COUNTED_TO = (StepFinished, StatementFailed, WalkedBack, WalkBackBegan)
+"""Before these the count so far is told."""
+
 
 class _PatientConsole(Console):
     """A console whose reader may go away (`deploy | head`): it falls silent, where rich would end the program."""
@@ -74,6 +79,7 @@ class Screen:
         # Asked of the stream itself: FORCE_COLOR makes rich take a pipe for a terminal.
         alive = self.console.is_terminal and not self.console.is_dumb_terminal and self.console.file.isatty()
         self._view = LiveView(console=self.console) if alive else None
+        self._untold = ""
 
     def line(self, text: str = "", *, status: str = "") -> None:
         """One line; a status word in front of it gets its colour."""
@@ -97,6 +103,8 @@ class Screen:
         """Tell an event that is on record."""
         if self._view and not self.console.quiet:
             self._view.see(event, run)
+        if isinstance(event, COUNTED_TO):
+            self._tell_rest()
         match event:
             case RunStarted():
                 self._started(event, run)
@@ -144,9 +152,7 @@ class Screen:
         self.line(f"run {summary.run} of {summary.task} on {summary.environment}", status=summary.state)
         if summary.relations:
             self.line(f"  relations: {counts}")
-            self.line(
-                f"  {summary.holding} of {counted(summary.promised, 'promised key stands', 'promised keys stand')}"
-            )
+            self.line(f"  {standing_keys(summary)}")
         if summary.reason:
             self.line(f"  because: {summary.reason}")
         for told in summary.overridden:
@@ -157,6 +163,8 @@ class Screen:
             self.line(f"  {answer}")
         for difference in summary.differences:
             self.line(f"  differs from before: {difference}")
+        for other in summary.elsewhere:
+            self.line(f"  changed by others meanwhile, and left as it is: {other}")
         safe = f"  {safety(summary)}"
         after = [f"  next: {step}" for step in summary.next_steps] + ([f"  report: {report}"] if report else [])
         # Exit code 1 promises it: the last line of a run that failed says what is left of it.
@@ -222,8 +230,24 @@ class Screen:
         self.line(told)
 
     def _advance(self, text: str, count: int, total: int) -> None:
-        if self._view is None and (count % EVERY == 0 or count == total):
-            self.line(f"  {text}")
+        if self._view is not None:
+            return
+        self._untold = text
+        if count % EVERY == 0 or count == total:
+            self._tell_rest()
+
+    def _tell_rest(self) -> None:
+        """The last count before something else is told: it is seldom a round one."""
+        if self._untold:
+            self.line(f"  {self._untold}")
+        self._untold = ""
+
+
+def standing_keys(summary: Summary) -> str:
+    """How many of the promised keys stand; with none of them promised, why."""
+    if not summary.promised:
+        return "no key is promised: every relation is deferred, each for its reason"
+    return f"{summary.holding} of {counted(summary.promised, 'promised key stands', 'promised keys stand')}"
 
 
 ONLY_READ: Mapping[str, str] = {
@@ -238,27 +262,33 @@ ONLY_READ: Mapping[str, str] = {
 """What is safe after a task that changes nothing but its own record."""
 
 
-def _walked_back(summary: Summary) -> str:
+WAITS = frozenset({"held", "interrupted"})
+GOES_ON = "resume goes on from there"
+
+
+def _walked_back(summary: Summary, same: str) -> str:
     """A way back that did not come to its end has not restored the catalog."""
     if summary.differences:
         return "the catalog is not what it was before"
     if summary.state == "done":
-        return "the catalog is what it was before"
+        return same
     given = sum(each.back == "done" for each in summary.hosts)
     hosts = f", {counted(given, 'command')} taken back on hosts" if given else ""
+    rest = f"; {GOES_ON}" if summary.state in WAITS else ""
     if not summary.undone and not given:
-        return "nothing was walked back yet"
-    return f"{counted(summary.undone, 'statement')} walked back{hosts}, each is on record"
+        return f"nothing was walked back yet{rest}"
+    return f"{counted(summary.undone, 'statement')} walked back{hosts}, each is on record{rest}"
 
 
 def safety(summary: Summary) -> str:
     """What is safe now, in one line."""
     if summary.dry_run or summary.task in ONLY_READ:
         return "nothing was changed" if summary.dry_run else ONLY_READ[summary.task]
+    same = "the catalog is what it was before" + (", but for tables of others" if summary.elsewhere else "")
     if summary.task == "rollback":
-        return _walked_back(summary)
+        return _walked_back(summary, same)
     if summary.rolled_back:
-        end = "but the catalog differs from before" if summary.differences else "the catalog is what it was before"
+        end = "but the catalog differs from before" if summary.differences else same
         return f"everything that this run added was walked back: {end}"
     lost = not_taken_back(summary.hosts)
     if summary.differences or lost:
@@ -268,8 +298,9 @@ def safety(summary: Summary) -> str:
         ended = sum(each.startswith(ENDED) for each in summary.blockers)
         told = f", but {counted(ended, 'session was', 'sessions were')} ended" if ended else ""
         return summary.remediation.safe if summary.remediation else on_hosts_only(summary.hosts) + told
-    rest = "resume goes on from there" if summary.state == "held" else "another deploy does what is left"
-    whole = summary.holding == summary.promised
-    return f"{counted(len(summary.statements), 'statement')} took effect, each is on record{half}" + (
+    rest = GOES_ON if summary.state in WAITS else "another deploy does what is left"
+    whole = summary.holding == summary.promised or summary.state == "running"
+    back = f", {summary.undone} of them are walked back" if summary.undone else ""
+    return f"{counted(len(summary.statements), 'statement')} took effect{back}, each is on record{half}" + (
         "" if whole else f"; {rest}"
     )

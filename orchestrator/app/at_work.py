@@ -131,7 +131,7 @@ class AtWork:
         if not here or run.started.environment != self.site.environment.name:
             return
         head = ledger.head(self.connection, folder.run)
-        if head is None and taken_away(self.connection, folder):
+        if head is None and taken_away(self.connection, folder, self.site.environment.name):
             return
         kept = head.seq if head else 0
         if kept < len(copy):

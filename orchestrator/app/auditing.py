@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
 from orchestrator.adapters.introspection import DatabaseCatalog
@@ -15,7 +15,7 @@ from orchestrator.app.opening import open_site
 from orchestrator.app.request import Request
 from orchestrator.app.site import Site
 from orchestrator.core.answers import audit_document
-from orchestrator.core.audit import countable
+from orchestrator.core.audit import countable, remediate
 from orchestrator.core.matching import match_all
 from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, OrchestratorError, Refused
@@ -43,6 +43,7 @@ def audit(request: Request, *, on: str | None) -> Answer:
     total = _tell(site.screen, results)
     if replica:
         _tell_where(site.screen, replica)
+    tell_repair(site, results)
     shown = site.environment.policy.show_samples != "nowhere"
     return Answer(
         document=audit_document(results, hopeless, show_samples=shown, where=_where(site, replica)),
@@ -69,6 +70,14 @@ def _tell(screen: Screen, results: list[Orphans]) -> int:
     if methods:
         screen.line("  counted by " + ", ".join(f"{method} ({count})" for method, count in methods.most_common()))
     return total
+
+
+def tell_repair(site: Site, results: Iterable[Orphans]) -> None:
+    """What can be done about the first relation that has orphans; nothing where none has."""
+    lost = next((each for each in results if each.count), None)
+    if lost:
+        where = f"--env {site.environment.name}{site.request.where}"
+        site.screen.line(f"next: {remediate(where, lost.relation.name)}")
 
 
 def _tell_where(screen: Screen, replica: Replica) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from orchestrator.adapters.hosts import HostEyes
 from orchestrator.adapters.journal import RunJournal
+from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.processes import host_name
 from orchestrator.adapters.watch_hosts import WatchedHosts
 from orchestrator.adapters.watch_sampler import DatabaseSampler
@@ -23,6 +24,13 @@ def our_clock() -> datetime:
     return datetime.now(UTC)
 
 
+def server_time(connection: Connection) -> datetime:
+    """The clock of the server: machines take turns at a watch, and theirs may differ."""
+    row = connection.execute("select clock_timestamp() as now").fetchone() or {}
+    found: datetime = row["now"]
+    return found.astimezone(UTC)
+
+
 def sampler_of(site: Site, clock: Clock, *, hosts: tuple[Host, ...], probes: bool) -> DatabaseSampler:
     """Takes samples of a site; with `probes` it may write rows that are rolled back, where nothing else tells."""
     eyes = HostEyes(limits=site.environment.policy.hosts, clock=clock, interruption=site.interruption)
@@ -32,7 +40,7 @@ def sampler_of(site: Site, clock: Clock, *, hosts: tuple[Host, ...], probes: boo
         hosts=WatchedHosts(hosts=hosts, eyes=eyes),
         host=host_name(),
         lock_timeout_ms=site.environment.policy.lock_timeout_ms,
-        clock=lambda _: clock(),
+        clock=server_time if clock is our_clock else lambda _: clock(),
         probes=probes,
     )
 

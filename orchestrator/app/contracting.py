@@ -16,7 +16,8 @@ from orchestrator.app.key_sources import key_source, standing
 from orchestrator.app.request import Request
 from orchestrator.app.site import RUNBOOKS
 from orchestrator.core.answers import Document, relation_place
-from orchestrator.core.contract_update import Changed, ContractUpdate, update_of
+from orchestrator.core.contract_update import Changed, ContractUpdate, Source, update_of
+from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, Refused
 
 
@@ -56,8 +57,7 @@ def contract(request: Request, *, source: str | None, wish: Wish) -> Answer:
     told = key_source(request, source, stands.contract, default_schema=wish.schema, project=wish.project)
     update = update_of(stands.contract, told)
     if stands.text is None and not update.added:
-        message = f"{told.name}: no foreign key that a contract could be made of"
-        raise Refused(message)
+        raise Refused(_nothing(told, request.env))
     new = updated(stands, update)
     statuses = standing(request, new.contract) if request.env else {}
     if update.changes and not wish.check:
@@ -69,6 +69,14 @@ def contract(request: Request, *, source: str | None, wish: Wish) -> Answer:
         screen.line(f"  in {request.env}: {', '.join(f'{count} {status}' for status, count in statuses.items())}")
         document |= {"environment": request.env, "statuses": dict(statuses)}
     return Answer(document=document, exit_code=EXIT_FAILED if wish.check and update.changes else EXIT_DONE)
+
+
+def _nothing(told: Source, env: str | None) -> str:
+    """Why there is nothing to make a contract of: no key at all, or the environment has every one."""
+    if not told.relations or env is None:
+        return f"{told.name}: no foreign key that a contract could be made of"
+    keys = counted(len(told.relations), "foreign key")
+    return f"{env} has all {keys} of {told.name} already; leave --env out to write them into a contract"
 
 
 def _place(runbook: str) -> Path:

@@ -29,9 +29,9 @@ def decide(request: Request, *, option: str | None, rationale: str | None, by: s
 
     With an environment the record also tells what its catalog has; nothing there is changed.
     """
-    folder = load_runbook(request.runbook, root=RUNBOOKS, with_decision=False)
+    folder = load_runbook(request.runbook, root=RUNBOOKS, with_decision=False, with_roads=True)
     if not folder.runbook.needs_decision:
-        message = f"{folder.runbook.name}: no decision is asked of this runbook: it has no roads to decide between"
+        message = f"{folder.runbook.name}: nothing to decide: its contract has no foreign key, so there is one road"
         raise Refused(message)
     label, road = chosen_road(folder.runbook, option)
     newest = Written(

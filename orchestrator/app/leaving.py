@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters import events, ledger
 from orchestrator.adapters.leaving import Departure
 from orchestrator.adapters.ledger_copy import JournalCopies, dump_ledger, forget
+from orchestrator.adapters.marker import marker_of, read_marker
 from orchestrator.adapters.postgres import Connection, plainly
 from orchestrator.adapters.processes import host_name, os_user
 from orchestrator.adapters.standing import roles, standing
@@ -100,7 +101,7 @@ class _Leaving:
         """What is looked at and copied is what is dropped: nobody writes to the ledger until the end."""
         site, connection = self.work.site, self.work.connection
         with plainly("reading schema orchestrator", reading=True):
-            found = _standing(connection, me=site.run)
+            found = _standing(connection, site.environment.name, me=site.run)
             if found is None:
                 message = f"{site.environment.name}: the ledger is gone already"
                 raise Refused(message)
@@ -159,13 +160,24 @@ class _Leaving:
 
 def _look(site: Site) -> Standing | None:
     with site.server.session("ledger", read_only=True) as connection:
-        return _standing(connection)
+        return _standing(connection, site.environment.name)
 
 
-def _standing(connection: Connection, *, me: str = "") -> Standing | None:
+def _standing(connection: Connection, environment: str, *, me: str = "") -> Standing | None:
     """Nothing of a ledger that we do not know is read but its version."""
-    known = (ledger.version_of(connection) or 0) <= ledger.VERSION
-    return standing(connection, _left(connection) if known else {}, me=me)
+    if (ledger.version_of(connection) or 0) > ledger.VERSION:
+        return standing(connection, {}, me=me)
+    found = standing(connection, _left(connection), me=me)
+    return replace(found, marked=_marked(connection, environment)) if found else None
+
+
+def _marked(connection: Connection, environment: str) -> str:
+    """The environment that this very database says it is, where it is another one: a URL may be a wrong one."""
+    marker = read_marker(connection)
+    if marker is None or marker.environment == environment:
+        return ""
+    # A copy by dump and restore is told apart from its original, one of the files is not.
+    return "" if marker.strange(marker_of(connection, marker.environment)) else marker.environment
 
 
 def _left(connection: Connection) -> Mapping[str, int]:

@@ -13,7 +13,7 @@ from orchestrator.adapters.loading import Loaded, apply_migrations, fill
 from orchestrator.adapters.postgres import Connection
 from orchestrator.adapters.render import report
 from orchestrator.adapters.runs import RunFolder, all_runs
-from orchestrator.adapters.terminal import Screen
+from orchestrator.adapters.terminal import Screen, safety
 from orchestrator.app.answer import Answer
 from orchestrator.app.beginning import begin
 from orchestrator.app.checklists import checked, phases_of, tell
@@ -138,6 +138,9 @@ def runs(request: Request, *, latest_only: bool) -> Answer:
         counts = ", ".join(f"{count} {fate}" for fate, count in each.counts.items() if count)
         told = counts or _rows_told(each) or each.reason
         site.screen.line(f"{each.run} {each.task} by {each.initiator}: {told}", status=each.state)
+        if latest_only and not gone:
+            # Somebody who was not there asks first what is safe now, and then what to type.
+            site.screen.line(f"  {safety(each)}")
         for line in each.answers_told if latest_only else ():
             site.screen.line(f"  {line}")
         for step in each.next_steps if latest_only and not gone else ():
@@ -162,14 +165,16 @@ def _rows_told(summary: Summary) -> str:
 def _without_ledger(request: Request, found: tuple[Summary, ...], connection: Connection) -> tuple[str, ...]:
     """What has to be known of runs whose ledger was taken away, for the newest of them."""
     newest = found[-1:]
-    told = (taken_away(connection, RunFolder(root=request.runs, run=each.run)) for each in newest)
+    told = (taken_away(connection, RunFolder(root=request.runs, run=each.run), each.environment) for each in newest)
     return tuple(f"{each}: told from the copy here; it cannot be walked back or gone on with" for each in told if each)
 
 
 def _since(found: tuple[Summary, ...], connection: Connection) -> tuple[str, ...]:
     """What changed in the tables of the last run that left a catalog behind it, since it ended."""
-    last = next((each for each in reversed(found) if each.fingerprint_after and each.state in {"done", "failed"}), None)
-    if last is None:
+    newest = (each for each in reversed(found) if each.fingerprint_after or each.statements or each.undone)
+    last = next(newest, None)
+    # A run that changed something and left no catalog behind makes what was before it no measure any more.
+    if last is None or not last.fingerprint_after or last.state not in {"done", "failed"}:
         return ()
     return since(events.fold_entries(last.run, ledger.entries(connection, last.run)), connection)
 

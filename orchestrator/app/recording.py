@@ -15,9 +15,10 @@ from orchestrator.app.request import Request
 from orchestrator.app.site import Site
 from orchestrator.app.telling import Attach, telling
 from orchestrator.core.answers import audit_document
-from orchestrator.core.audit import orphan_finding
+from orchestrator.core.audit import after_audit, orphan_finding
 from orchestrator.core.audit_objects import by_piece
-from orchestrator.core.audit_plan import RECORDER
+from orchestrator.core.audit_plan import RECORD, RECORDER
+from orchestrator.core.catalog import Catalog
 from orchestrator.core.journal import FindingsRecorded, StepFinished, StepStarted
 from orchestrator.core.matching import match_all
 from orchestrator.core.nouns import counted
@@ -37,8 +38,8 @@ def record(request: Request, *, on: str | None = None) -> Answer:
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=False)
         catalog = site.catalog(STEP).catalog()
-        _installed(site, RECORDER in by_piece(catalog.audit_objects))
-        history = AuditHistory(server=site.server, contract=site.contract)
+        older = _installed(site, catalog)
+        history = AuditHistory(server=site.server, contract=site.contract, older=older)
         policy = site.environment.policy.show_samples
         recorded = history.record(keeps_keys=policy == "everywhere", shows_keys=policy != "nowhere")
         event = recorded.event
@@ -52,11 +53,15 @@ def record(request: Request, *, on: str | None = None) -> Answer:
             site.screen.line(f"  {each.relation}: {told}", status=each.health)
         with telling(site) as attach:
             # Also in a quiet hour: what could not be delivered before is tried again.
-            run = _told(site, history, recorded, attach) if recorded.differs or event.alerts else None
+            run = _told(site, history, recorded, attach) if recorded.differs or event.calls else None
+        for each_step in after_audit(event, f"--env {site.environment.name}{site.server.where}") if run is None else ():
+            site.screen.line(f"  next: {each_step}")
         hopeless = [each for each in match_all(site.contract, catalog) if each.status == "impossible"]
         for lost in hopeless:
             # A view keeps up with a renamed column, the contract does not: the exit code needs its reason.
             site.screen.line(f"{lost.relation.id} is not as the contract says: {lost.reason}", status="FAIL")
+        if hopeless:
+            site.screen.line(f"  next: put contract or table right, then: {site.server.command('deploy')}")
     document = audit_document(
         recorded.counts, hopeless, show_samples=policy != "nowhere", where={"on": site.environment.name}
     )
@@ -65,27 +70,34 @@ def record(request: Request, *, on: str | None = None) -> Answer:
     return Answer(document=document, exit_code=EXIT_DONE if sound else EXIT_FAILED)
 
 
-def _installed(site: Site, there: bool) -> None:
+def _installed(site: Site, catalog: Catalog) -> bool:
+    """Whether what is installed is an older version. Raises Refused where nothing is."""
     if not site.contract.road:
         message = (
             f"{site.folder.runbook.name}: --record writes the history that option B installs, and it was not decided"
             " for: invoke audit counts without it"
         )
         raise Refused(message)
-    if not there:
+    there = by_piece(catalog.audit_objects).get(RECORDER)
+    if there is None:
         message = f"{site.environment.name}: the audits are not installed: {site.server.command('deploy')}"
         raise Refused(message)
+    older = not any(each.kind == "procedure" and each.name == RECORD for each in there)
+    if older:
+        said = "the recorder is of an older version, which holds its locks from the first relation to the last"
+        site.screen.line(f"{said}; to replace it: {site.server.command('deploy')}", status="note")
+    return older
 
 
 def _told(site: Site, history: AuditHistory, recorded: Recorded, attach: Attach) -> str:
     """A run with its report; who has to be called is called once: the history notes that it was told."""
     journal = site.file_journal()
-    if recorded.event.alerts:
+    if recorded.event.calls:
         attach(journal)
     with site.server.session(STEP, read_only=True) as connection:
         begin(site, journal, connection, task="audit", steps=(STEP,))
     _keep(site, journal, recorded)
-    if recorded.event.alerts:
+    if recorded.event.calls:
         # The alert is on disk by now, and is delivered later where Slack does not answer.
         history.told(recorded.event.audit)
     finish(site, journal)
@@ -101,7 +113,7 @@ def _keep(site: Site, journal: RunJournal, recorded: Recorded) -> None:
         if each.count:
             site.show_orphans(each)
     journal.record(recorded.event)
-    journal.record(FindingsRecorded(step=STEP, findings=(orphan_finding(recorded.counts, refuse=True),)))
+    journal.record(FindingsRecorded(step=STEP, findings=(orphan_finding(recorded.counts, journal.run, refuse=True),)))
     event = recorded.event
     orphans, relations = counted(event.orphans, "orphan"), counted(event.relations, "relation")
     note = f"{orphans} in {relations}, {event.fresh} new: {event.health}"

@@ -170,7 +170,7 @@ def _prove(work: AtWork, journal: RunJournal, other: Other | None, load: Load | 
     with taken(journal, "evidence") as notes:
         proved = evidence_of(ground, walks, copy.held, verdict_of(own, last), datetime.now(UTC))
         journal.record(EvidenceRecorded(evidence=proved))
-        notes.append(f"{counted(len(proved.ways_back), 'way')} back proved, plan {proved.digest[:16]}")
+        notes.append(f"{proved.ways_told}, plan {proved.digest[:16]}")
     return proved
 
 

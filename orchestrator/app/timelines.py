@@ -68,9 +68,9 @@ def timeline(
     if form not in {None, *FORMATS} or (request.json and form not in {None, "json"}):
         message = f"--format {form}: {', '.join(FORMATS)}; --json means json"
         raise Refused(message)
-    folder = load_runbook(request.runbook, root=RUNBOOKS)
+    folder = load_runbook(request.runbook, root=RUNBOOKS, with_roads=True)
     if not folder.runbook.roads:
-        message = f"{folder.runbook.name}: this runbook has no roads, and so no timeline"
+        message = f"{folder.runbook.name}: its contract has no foreign key, so there are no roads and no timeline"
         raise Refused(message)
     label, road = _road(folder, option)
     found = _timeline(request, folder, label, road, _day(folder, label, start), work_calendar(holidays))

@@ -39,7 +39,7 @@ def _examined(site: Site, folder: RunFolder) -> Examined:
         watch = None if head else ledger_watch.head(connection, folder.run)
         if watch is not None:
             kept, head = ledger_watch.entries(connection, folder.run), watch
-        gone = taken_away(connection, folder) if not kept and head is None else None
+        gone = taken_away(connection, folder, site.environment.name) if not kept and head is None else None
     try:
         copy = tuple(folder.entries()) or None
         lost = tuple(folder.lost())

@@ -154,6 +154,7 @@ def run_document(summary: Summary, *, report: str | None, samples: Samples) -> D
         "hosts": [asdict(each) for each in summary.hosts],
         "report": report,
         "remediation": asdict(summary.remediation) if summary.remediation else None,
+        "elsewhere": list(summary.elsewhere),
     }
 
 

@@ -150,7 +150,11 @@ def drifted(said: Said, asked: Asked) -> str | None:
     (tables, commands), (these, those) = apart(said.fingerprint), apart(asked.fingerprint)
     if tables != these:
         return "was given before a table of the plan changed or a gate was overridden"
-    return None if commands == those else "was given for other commands on hosts"
+    if commands == those:
+        return None
+    if not commands:
+        return "does not cover the commands on hosts: it was given before there were any, or by an older program"
+    return "was given for other commands on hosts"
 
 
 def weigh(answers: Iterable[Said], asked: Asked, people: People, *, initiator: str) -> Weighed:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Iterator
 
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.checks import Finding
 from orchestrator.core.contract import Contract, Relation
+from orchestrator.core.journal.audits import AuditRecorded
 from orchestrator.core.matching import match_all
 from orchestrator.core.nouns import counted
 from orchestrator.core.ports import Orphans
+from orchestrator.core.remediation import HOWS
 from orchestrator.core.run import Run
 
 
@@ -39,8 +42,18 @@ def counted_before(relations: Iterable[Relation], run: Run) -> tuple[Orphans, ..
     )
 
 
-def orphan_finding(results: tuple[Orphans, ...], *, refuse: bool, name: str = "orphans") -> Finding:
-    """One finding over all relations: the data's fault, never ours."""
+def remediate(where: str, name: str) -> str:
+    """What to type to see what can be done about the orphans of the relation of that name; it changes nothing."""
+    return f"invoke remediate {where} --relation {shlex.quote(name)} --how {HOWS[0]}"
+
+
+def where_of(run: Run) -> str:
+    """The options by which a run's environment, runbook and folders are named again."""
+    return f"--env {run.started.environment}{run.started.options.get('where', '')}" if run.started else ""
+
+
+def orphan_finding(results: tuple[Orphans, ...], run: Run, *, refuse: bool, name: str = "orphans") -> Finding:
+    """One finding over all relations, counted in a run: the data's fault, never ours."""
     guilty = [each for each in results if each.count]
     observed = "; ".join(f"{each.relation.id}: {each.count}" for each in guilty)
     return Finding(
@@ -50,6 +63,16 @@ def orphan_finding(results: tuple[Orphans, ...], *, refuse: bool, name: str = "o
         status="fail" if guilty else "pass",
         observed=observed or f"no orphan in {counted(len(results), 'relation')}",
         expected="no orphans",
-        remedy="show them with the query beside each relation, then repair or delete them" if guilty else "",
+        remedy=f"what can be done: {remediate(where_of(run), guilty[0].relation.name)}" if guilty else "",
         caused_by_data=True,
     )
+
+
+def after_audit(event: AuditRecorded, where: str) -> Iterator[str]:
+    """What to type after a recorded audit: for the gravest relation with orphans, and for what could not be counted."""
+    ill = sorted((each for each in event.found if each.orphans), key=lambda each: each.health != "alert")
+    for each in ill[:1]:
+        yield f"what can be done: {remediate(where, each.relation)}"
+    yield from (f"mend why {each.relation} cannot be counted: {each.problem}" for each in event.found if each.problem)
+    if event.found:
+        yield f"to look again: invoke audit {where} --record"

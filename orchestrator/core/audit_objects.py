@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 SCHEMA: Final = "orphan_audit"
 MADE_BY: Final = "orchestrator"
 
-ObjectKind = Literal["schema", "table", "view", "function"]
+ObjectKind = Literal["schema", "table", "view", "function", "procedure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ from orchestrator.core.plan import VALIDATE_LOCK_TIMEOUT_MS, Plan, Proof, Statem
 HISTORY: Final = "history"
 RECORDER: Final = "recorder"
 BASE: Final = (HISTORY, RECORDER)
+RECORD: Final = "record_audit"
+"""What the procedure of the recorder is called; in older versions it was a function."""
 
 NAME_BYTES: Final = 55
 """63 bytes that an identifier may have, less those of the longest prefix (`require_`)."""
@@ -57,7 +59,7 @@ class AuditWriter(Protocol):
         """The schema and the tables that keep what was found."""
 
     def recorder(self) -> Piece:
-        """The function that records an audit, and its schedule."""
+        """The procedure that records an audit, and its schedule."""
 
     def relation(self, relation: Relation, name: str, catalog: Catalog) -> Piece:
         """The view of a relation's orphans, and the functions that check a reference before it is written."""

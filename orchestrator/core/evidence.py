@@ -8,6 +8,7 @@ from datetime import datetime
 
 from orchestrator.core.identity import Identity
 from orchestrator.core.locks import Lock
+from orchestrator.core.nouns import counted
 from orchestrator.core.verdict import Word
 
 
@@ -83,3 +84,17 @@ class Evidence:
     def way_back_ms(self) -> float:
         """How long the whole way back took at most."""
         return max((each.duration_ms for each in self.ways_back), default=0.0)
+
+    @property
+    def walked(self) -> tuple[WayBack, ...]:
+        """The ways back on which something was taken back; from where nothing had changed there is none to walk."""
+        return tuple(each for each in self.ways_back if each.statements)
+
+    @property
+    def ways_told(self) -> str:
+        """`3 ways back proved`, `1 of 3 ways back proved`, `nothing had to be walked back`: in every report."""
+        proved = sum(each.proved for each in self.walked)
+        if not self.walked:
+            return "nothing had to be walked back"
+        some = f"{proved} of " if proved < len(self.walked) else ""
+        return f"{some}{counted(len(self.walked), 'way')} back proved"

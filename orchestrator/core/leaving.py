@@ -15,6 +15,7 @@ SHOWN: Final = 3
 """How many of several names a line tells."""
 
 ENTRIES: Final = frozenset({"run", "seq", "at", "actor", "kind", "data", "previous", "hash"})
+WATCHES: Final = frozenset({"id", "of", "closed"})
 HEADS: Final = frozenset({"id", "environment", "head_seq", "head_hash"})
 OWNER: Final = ("host", "machine", "pid", "started", "os_user")
 LEASES: Final = frozenset({*OWNER, "token", "holder", "taken_at", "heartbeat_at", "expires_at", "released"})
@@ -57,7 +58,11 @@ class LedgerRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What stands in the schema of an environment. `holders` are living processes with a lease, as people read them."""
+    """What stands in the schema of an environment. `holders` are living processes with a lease, as people read them.
+
+    `watching` are watches that have no end yet. `marked` is another environment where this database says that it is
+    that one, and nothing tells it from a copy.
+    """
 
     version: int
     known: int
@@ -72,6 +77,8 @@ class Standing:
     evidence: int = 0
     kept: tuple[LedgerTable, ...] = ()
     watches: tuple[str, ...] = ()
+    marked: str = ""
+    watching: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -103,6 +110,11 @@ def objections(found: Standing, command: Callable[[str], str]) -> Iterator[str]:
         return
     if not found.ours:
         yield f"schema orchestrator belongs to role {found.owner}: let that role do it"
+    if found.marked:
+        yield (
+            f"this database says that it is {found.marked}: --env {found.marked} leaves that one; if it is a copy,"
+            f' {command("adopt")} --reason "why" comes first'
+        )
     for each in found.holders:
         yield f"a process is at work: {each}; wait until it has ended, or stop it"
     for run in (each for each in found.runs if each.open):
@@ -132,6 +144,8 @@ def losses(found: Standing) -> Iterator[str]:
                 f"run {each.run}: the way back of {counted(each.left, 'change')}, which will stay: no rollback,"
                 " no resume, no verify against the database any more"
             )
+    for name in found.watching:
+        yield f"watch {name}, which has no end yet: from now on only the machine that watches can go on with it"
     if found.approvals:
         yield f"{counted(found.approvals, 'approval')} given before any run and not used yet"
     if found.evidence:

@@ -171,7 +171,7 @@ def _told(event: Event) -> Iterator[tuple[Part, Topic]]:
         case WatchEnded():
             yield "line", "watched"
         case AuditRecorded():
-            yield from ((("alert", "audit"),) if event.alerts else ())
+            yield from ((("alert", "audit"),) if event.calls else ())
         case NotificationQueued(topic="blocked" | "orphans" | "rollback" as topic):
             yield "line", topic
         case RunFinished():

@@ -274,7 +274,8 @@ def _copy_finding(ground: Ground) -> Finding:
 
 
 def _proved(ways: Sequence[WayBack]) -> str:
-    return f"{counted(len(ways), 'way')} back, all fingerprints equal"
+    walked = sum(each.statements > 0 for each in ways)
+    return f"{counted(walked, 'way') if walked else 'nothing to walk'} back, all fingerprints equal"
 
 
 def _ending(run: Run) -> str:

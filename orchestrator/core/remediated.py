@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.core.elsewhere import grown, harmed
 from orchestrator.core.journal.remediation import (
     KeptTableDropped,
     KeptTableMade,
@@ -69,7 +70,10 @@ class Remediated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemediationView:
-    """A remediation as it is told. `put_back` is the run whose rows are put back; counts are rows."""
+    """A remediation as it is told. `put_back` is the run whose rows are put back; counts are rows.
+
+    `referring` are tables whose rows keep orphans from being touched, `elsewhere` says what it did to other relations.
+    """
 
     relation: str
     how: How
@@ -87,6 +91,9 @@ class RemediationView:
     reasons: tuple[str, ...]
     statements: tuple[str, ...]
     notes: tuple[str, ...]
+    referring: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    new_orphans: int = 0
 
     @property
     def told(self) -> str:
@@ -108,15 +115,22 @@ class RemediationView:
         word = "put back" if self.put_back else DONE_WORDS[self.how]
         yield f"{counted(self.rows, 'row')} {word} in {counted(self.batches, 'batch', 'batches')}"
         if self.lost:
-            yield f"{self.lost} could not be put back: gone, or changed since"
+            yield f"{self.lost} could not be put back: the last column of what is kept says why"
         if self.refused:
             yield f"{self.refused} refused by the server: {', '.join(self.reasons)}"
         if self.referenced and not self.put_back:
-            yield f"{self.referenced} left alone: other rows refer to them"
+            yield left_alone(self.referenced, self.referring, would=False)
         if self.orphans_left is not None:
             yield f"{counted(self.orphans_left, 'orphan is', 'orphans are')} left"
+        yield from self.elsewhere
         if self.kept_rows:
             yield f"{counted(self.kept_rows, 'row is', 'rows are')} kept in {self.kept}"
+
+
+def left_alone(rows: int, referring: Sequence[str], *, would: bool) -> str:
+    """Orphans that are not touched, and whose rows refer to them."""
+    tables = f" ({', '.join(referring)})" if referring else ""
+    return f"{rows} {'would be ' if would else ''}left alone: other rows refer to them{tables}"
 
 
 def view_of(done: Remediated) -> RemediationView:
@@ -140,20 +154,40 @@ def view_of(done: Remediated) -> RemediationView:
         reasons=tuple(f"{reason} ({count})" for reason, count in done.refused.most_common()),
         statements=planned.statements,
         notes=remedy.notes,
+        referring=counted.referring if counted else planned.referring,
+        elsewhere=tuple(each.told(would=False) for each in harmed(counted.elsewhere)) if counted else (),
+        new_orphans=grown(counted.elsewhere) if counted else 0,
     )
 
 
 def after_remediation(done: Remediated, run: str, where: str, *, again: str, dry: bool) -> Iterator[str]:
     """What to type once a remediation is over; `again` has the options that it was asked for with."""
     if dry:
-        undo = " --undo" if done.planned.of else ""
-        yield f"to do it: invoke remediate {where}{undo}{again} --apply"
+        yield f"to do it: invoke remediate {where}{again} --apply"
+        return
+    if done.planned.of:
+        if done.lost:
+            yield from _after_loss(done, where)
         return
     left = done.counted.orphans if done.counted else 0
-    if done.planned.of:
-        return
     if left:
         orphans = counted(left, "orphan is", "orphans are")
         yield f"{orphans} left: another --how for them, or repair what keeps them, then invoke remediate again"
+    if done.counted and grown(done.counted.elsewhere):
+        names = ", ".join(each.relation for each in done.counted.elsewhere if each.orphans)
+        yield f"the new orphans of {names}: put the rows back, or remediate that relation, too"
     if done.rows:
         yield f"to put the rows back: invoke rollback {where} --run {run}"
+
+
+def _after_loss(done: Remediated, where: str) -> Iterator[str]:
+    """Rows that could not be put back: where they are, how to try again, and how to be done with them."""
+    remedy = done.planned.remedy
+    kept = ".".join(f'"{each.replace(chr(34), chr(34) * 2)}"' for each in (remedy.kept.schema, remedy.kept.name))
+    left = f'"{remedy.marks.left}"'
+    yield f"see why, in the last column: TABLE {kept}"
+    # Printed for a person, never run by us.
+    clear = f"UPDATE {kept} SET {left} = NULL"  # noqa: S608
+    again = f"invoke remediate {where} --undo --run {done.planned.of} --apply"
+    yield f"to try again, once what is in their way is repaired: {clear}; then {again}"
+    yield f"once nobody wants them back: DROP TABLE {kept}"

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Literal, get_args
 
-from orchestrator.core.catalog import Catalog, Table, TableName
+from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.contract import NAME_LIMIT, Contract, Relation
+from orchestrator.core.elsewhere import ancestors, sharing, standing_keys
 from orchestrator.core.matching import match
 from orchestrator.core.nouns import counted
 from orchestrator.core.outcome import Refused
+from orchestrator.core.remedy_columns import HOWS, TAKES_AWAY, How, NoKey, row_key, written
+from orchestrator.core.remedy_notes import generated_notes, left_notes, referrer_notes, shared_notes, trigger_notes
 
-How = Literal["set-null", "delete", "reassign", "quarantine"]
-HOWS: tuple[How, ...] = get_args(How)
-TAKES_AWAY: frozenset[How] = frozenset({"delete", "quarantine"})
-"""What makes the row itself disappear."""
+__all__ = ["HOWS", "TAKES_AWAY", "How"]
 
 DONE_WORDS: dict[How, str] = {
     "set-null": "set to null",
@@ -48,10 +47,11 @@ class Marks:
 class Remedy:
     """What is done about the orphans of a relation.
 
-    `key` is the primary key by which rows are found again, `sets` the columns that are written, `columns` what is kept
+    `key` is the unique key by which rows are found again, `sets` the columns that are written, `columns` what is kept
     of a row in `kept`, `writable` what a row can be put back from. `referrers` are keys and relations by which other
     rows may refer to one of these: such a row is left alone. `strong` locks rows against references to them, too.
-    `immediate` tells that no unique key is checked only at the commit.
+    `immediate` tells that no unique key is checked only at the commit. `shared` are other relations of the table over
+    a column that is written.
     """
 
     relation: Relation
@@ -67,6 +67,7 @@ class Remedy:
     strong: bool
     immediate: bool
     notes: tuple[str, ...] = ()
+    shared: tuple[Relation, ...] = ()
 
 
 def find_relation(text: str, contract: Contract) -> Relation:
@@ -138,8 +139,12 @@ def make_remedy(
         message = f"{relation.id} cannot be remediated: {found.reason}"
         raise Refused(message)
     table = catalog.tables[relation.table]
-    key = _primary_key(table)
-    sets = _written(relation, how, table, key)
+    key = row_key(table)
+    if key is None:
+        raise NoKey(str(relation.table))
+    others = tuple(sharing(relation, contract, catalog))
+    sets = written(relation, how, table, others)
+    shared = tuple(each for each in others if set(each.columns) & set(sets))
     columns = tuple(each.name for each in table.columns)
     everything = how in TAKES_AWAY
     referrers = tuple(_referrers(relation, contract, catalog, None if everything else frozenset(sets)))
@@ -159,10 +164,13 @@ def make_remedy(
         strong=everything or any(set(each.columns) & set(sets) for each in unique),
         immediate=all(each.immediate for each in unique),
         notes=(
-            *_trigger_notes(catalog, names),
-            *_shared_notes(relation, sets, contract),
-            *_referrer_notes(referrers, catalog, how),
+            *left_notes(relation, how, sets),
+            *trigger_notes(catalog, names),
+            *shared_notes(shared, sets),
+            *generated_notes(contract.relations, table, sets),
+            *referrer_notes(referrers, catalog, taken_away=everything),
         ),
+        shared=shared,
     )
 
 
@@ -170,39 +178,6 @@ def kept_name(table: str, run: str) -> str:
     """`TABLE RUN`, within the length of a name; a run works on one relation only, so that the run makes it unique."""
     room = NAME_LIMIT - len(f" {run}".encode())
     return f"{table.encode()[:room].decode(errors='ignore')} {run}"
-
-
-def _primary_key(table: Table) -> tuple[str, ...]:
-    primary = next((index for index in table.indexes if index.primary), None)
-    if primary is None:
-        message = f"{table.name} has no primary key: its rows cannot be told apart, so nothing could be put back"
-        raise Refused(message)
-    return tuple(column for column in primary.columns if column)
-
-
-def _written(relation: Relation, how: How, table: Table, key: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns that are written. Raises Refused when they cannot be."""
-    if how in TAKES_AWAY:
-        return ()
-    sets = relation.columns
-    if how == "set-null" and relation.on_delete_columns and relation.match == "simple":
-        sets = relation.on_delete_columns
-    for name in sets:
-        column = table.column(name)
-        reason = None
-        if how == "set-null" and name in key:
-            reason = "is in the primary key"
-        elif column and how == "set-null" and column.not_null:
-            reason = "is NOT NULL"
-        elif column and column.generated:
-            reason = "is generated"
-        elif column and column.identity == "always":
-            reason = "is an identity column (GENERATED ALWAYS)"
-        if reason:
-            others = ", ".join(each for each in HOWS if each in TAKES_AWAY or (each != how and how == "set-null"))
-            message = f"--how {how} cannot be: {table.name}.{name} {reason}; choose {others}"
-            raise Refused(message)
-    return sets
 
 
 def _marks(columns: Collection[str]) -> Marks:
@@ -216,13 +191,6 @@ def _marks(columns: Collection[str]) -> Marks:
     return Marks(number=free("kept_number"), run=free("kept_by_run"), at=free("kept_at"), left=free("kept_because"))
 
 
-def _ancestors(name: TableName, catalog: Catalog) -> Iterator[TableName]:
-    table = catalog.tables.get(name)
-    while table is not None and table.partition_of is not None:
-        yield table.partition_of
-        table = catalog.tables.get(table.partition_of)
-
-
 def _referrers(
     relation: Relation, contract: Contract, catalog: Catalog, written: frozenset[str] | None
 ) -> Iterator[Relation]:
@@ -231,9 +199,9 @@ def _referrers(
     A key can lead to a partition of it, or to what it is a partition of. `written` limits them to keys over one of
     these columns.
     """
-    family = {*catalog.family(relation.table), *_ancestors(relation.table, catalog)}
+    family = {*catalog.family(relation.table), *ancestors(relation.table, catalog)}
     seen: set[tuple[TableName, frozenset[tuple[str, str]]]] = set()
-    for each in (*_standing(catalog), *(replace(each, deferred=None) for each in contract.relations)):
+    for each in (*standing_keys(catalog), *(replace(each, deferred=None) for each in contract.relations)):
         if each.referenced not in family or match(each, catalog).status == "impossible":
             continue
         if written is not None and not written & set(each.referenced_columns):
@@ -242,46 +210,6 @@ def _referrers(
         if (own.table, own.pairs) not in seen:
             seen.add((own.table, own.pairs))
             yield own
-
-
-def _standing(catalog: Catalog) -> Iterator[Relation]:
-    for table in catalog.tables.values():
-        for key in table.foreign_keys:
-            if not key.inherited and key.match != "partial":
-                yield Relation(
-                    table=table.name,
-                    columns=key.columns,
-                    referenced=key.referenced,
-                    referenced_columns=key.referenced_columns,
-                    on_delete=key.on_delete,
-                    on_update=key.on_update,
-                    match=key.match,
-                    name=key.name,
-                )
-
-
-def _trigger_notes(catalog: Catalog, names: Iterable[TableName]) -> Iterator[str]:
-    """Triggers of people fire for what we do as for anybody."""
-    for name in names:
-        fires = sorted(each.name for each in catalog.tables[name].triggers if each.enabled in {"O", "A"})
-        if fires:
-            yield f"triggers of {name} fire: {', '.join(fires)}"
-
-
-def _shared_notes(relation: Relation, sets: Sequence[str], contract: Contract) -> Iterator[str]:
-    """A column of a composite key can belong to another relation, too: what is written there changes both."""
-    for each in contract.relations:
-        shared = [name for name in sets if name in each.columns]
-        if each.table == relation.table and each.id != relation.id and shared:
-            yield f"{', '.join(shared)} belongs to {each.name}, too: rows can become orphans there; audit afterwards"
-
-
-def _referrer_notes(referrers: Iterable[Relation], catalog: Catalog, how: How) -> Iterator[str]:
-    word = "taken away" if how in TAKES_AWAY else "changed"
-    for each in referrers:
-        yield f"a row is not {word} while a row of {each.table} refers to it ({each.name}: {', '.join(each.columns)})"
-        if not any(index.supports(each.columns) for index in catalog.tables[each.table].indexes):
-            yield f"no index leads with {each.table}({', '.join(each.columns)}): each batch reads that whole table"
 
 
 def next_size(size: int, *, spent_ms: float, budget_ms: float, most: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.core.batch import Batch, BatchEvent, batch
+from orchestrator.core.elsewhere import Elsewhere, grown
 from orchestrator.core.journal import (
     KeptTableDropped,
     KeptTableMade,
@@ -45,8 +46,11 @@ class Rows(Protocol):
     def orphans(self) -> Orphans:
         """All orphans, counted exactly."""
 
-    def referenced(self) -> int:
-        """How many of them other rows refer to."""
+    def referenced(self) -> tuple[int, tuple[str, ...]]:
+        """How many of them other rows refer to, and the tables of those."""
+
+    def elsewhere(self) -> tuple[Elsewhere, ...]:
+        """What was done to other relations of the table."""
 
     def kept(self) -> tuple[int, int] | None:
         """How many rows are kept, and how many are still to be put back; None without the table."""
@@ -161,9 +165,11 @@ class Remediate:
         found = self.rows.orphans()
         done = _count(recorder, self.remedy, self.rows, found.count)
         told = view_of(done).told
-        if not found.count:
-            return Done(note=told)
-        return Failed(note=told, remedy="look at what is left with the query of invoke audit", ours=False)
+        if found.count:
+            return Failed(note=told, remedy="look at what is left with the query of invoke audit", ours=False)
+        if done.counted and grown(done.counted.elsewhere):
+            return Failed(note=told, ours=False)
+        return Done(note=told)
 
     def _batch(self, statements: Sequence[str], record: BatchEvent) -> Batch:
         tables = (self.remedy.relation.table,)
@@ -251,9 +257,14 @@ def _of(recorder: Recorder) -> Remediated:
 
 def _count(recorder: Recorder, remedy: Remedy, rows: Rows, orphans: int) -> Remediated:
     kept = rows.kept()
-    referenced = rows.referenced() if orphans else 0
+    referenced, referring = rows.referenced() if orphans else (0, ())
     counted = RemediationCounted(
-        relation=remedy.relation.id, orphans=orphans, referenced=referenced, kept=kept[0] if kept else 0
+        relation=remedy.relation.id,
+        orphans=orphans,
+        referenced=referenced,
+        kept=kept[0] if kept else 0,
+        referring=referring,
+        elsewhere=rows.elsewhere(),
     )
     recorder.record(counted)
     return _of(recorder)

@@ -11,7 +11,7 @@ from orchestrator.core.as_is import NO_WAY_BACK
 from orchestrator.core.audit_plan import objection_to_undoing
 from orchestrator.core.catalog import Catalog, ForeignKey
 from orchestrator.core.contract import Contract, Relation
-from orchestrator.core.drift import differences
+from orchestrator.core.drift import differences, elsewhere
 from orchestrator.core.indexes import gone_leftovers, is_ours
 from orchestrator.core.journal import CatalogRecorded, NotificationQueued, UndoPassedOver, WalkedBack
 from orchestrator.core.outcome import StatementRejected
@@ -56,11 +56,13 @@ class WalkBack:
         after = recorded(self.catalog.catalog(), "after rollback", self.contract)
         self.recorder.record(after)
         before = work.catalogs.get("before")
+        others = elsewhere(before, after, ours=_tables_of(work)) if before else ()
         event = WalkedBack(
             of=work.id,
             before=before.fingerprint if before else "",
             after=after.fingerprint,
-            differences=_differences(before, after, work),
+            differences=tuple(each for each in _differences(before, after, work) if each not in others),
+            elsewhere=others,
         )
         self.recorder.record(event)
         return event
@@ -178,6 +180,13 @@ def _differences(before: CatalogRecorded | None, after: CatalogRecorded, work: R
     return tuple(
         each for each in differences(before, after) if not (each.startswith(mended) and each.endswith(" (invalid)"))
     )
+
+
+def _tables_of(work: Run) -> frozenset[str]:
+    """The tables that the run's plan is about, by their printed names: what differs there is never somebody else's."""
+    relations = [each.relation for each in work.plan.relations] if work.plan else []
+    named = [name for each in relations for name in (each.table, each.referenced)]
+    return frozenset(map(str, (*named, *(work.plan.tables if work.plan else ()))))
 
 
 def _promise(statement: Statement, work: Run) -> Relation | None:

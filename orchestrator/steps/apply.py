@@ -46,8 +46,28 @@ class Apply:
                 statements, expected=expected, hopeless=lambda each: self._hopeless(each, recorder)
             )
         if refusal:
-            return Failed(note=str(refusal), ours=True)
+            return self._left(recorder.run, statements, refusal) or Failed(
+                note=self._named(refusal, recorder), ours=True
+            )
         return self._outcome(recorder.run, statements)
+
+    def _left(self, run: Run, statements: tuple[Statement, ...], refusal: StatementRejected) -> Held | None:
+        """When what option B installed could not go: all else is done, and valid keys are not dropped for it."""
+        left = [each for each in statements if each.id not in run.done]
+        going = [each.id for each in left if each.kind == "remove"]
+        if not going or any(each.kind not in {"remove", "history"} for each in left):
+            return None
+        rest = f"{counted(len(going), 'piece')} of option B left to remove: {', '.join(going)}"
+        return Held(
+            note=f"{going[0]} was refused: {refusal}; what is done stands, {rest}",
+            remedy="put out of the way what depends on it (nothing is dropped with CASCADE), then resume",
+        )
+
+    def _named(self, refusal: StatementRejected, recorder: Recorder) -> str:
+        """The refusal with its statement: the server's words seldom say which of many they are about."""
+        said = str(refusal)
+        guilty = next((each.id for each in recorder.run.failures.values() if each.message == said), "")
+        return f"{guilty}: {said}" if guilty and not said.startswith(guilty) else said
 
     def _expected(self, statements: tuple[Statement, ...], catalog: Catalog) -> Mapping[str, float]:
         """The rows that each reads: a validation or an index its whole table, anything else none."""

@@ -35,7 +35,8 @@ class Audit:
     def act(self, recorder: Recorder) -> Outcome:
         """Count every relation that can be counted, then judge them together."""
         results = tuple(self._count(recorder))
-        recorder.record(FindingsRecorded(step=self.name, findings=(orphan_finding(results, refuse=self.refuse),)))
+        finding = orphan_finding(results, recorder.run, refuse=self.refuse)
+        recorder.record(FindingsRecorded(step=self.name, findings=(finding,)))
         total = sum(each.count for each in results)
         if total:
             recorder.record(NotificationQueued(topic="orphans", about=counted(total, "orphan")))

@@ -45,8 +45,8 @@ class Preflight:
         findings = tuple(self._findings(subject))
         findings += self.hosts.findings(recorder, "before") if self.hosts else ()
         against = sum(each.counts_against and each.severity != "optional" for each in findings)
-        if against:
-            # A run that ends here still has to say what is the matter with each relation.
+        if against and not (recorder.run.done or recorder.run.intended):
+            # A run that ends here still has to say what is the matter with each relation; a plan that has begun stays.
             recorder.record(PlanRecorded(plan=plan))
         recorder.record(FindingsRecorded(step=self.name, findings=findings))
         return Done(note=f"{counted(len(findings), 'check')}, {against} against")

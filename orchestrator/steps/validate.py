@@ -54,7 +54,8 @@ class Validate:
         recorder.record(recorded(catalog, "after", self.contract))
         results = tuple(self._recount(recorder, catalog))
         blamed = {each.relation for each in recorder.run.failures.values() if each.because_of_orphans}
-        findings = tuple(self._findings(catalog, results, blamed))
+        lost = orphan_finding(results, recorder.run, refuse=True, name="C1.orphans")
+        findings = tuple(self._findings(catalog, results, blamed, lost))
         findings += self.hosts.findings(recorder, "after") if self.hosts else ()
         recorder.record(FindingsRecorded(step=self.name, findings=findings))
         against = sum(each.counts_against and each.severity != "optional" for each in findings)
@@ -73,12 +74,14 @@ class Validate:
             recorder.record(each.event("validate", self.samples.keep(each)))
             yield each
 
-    def _findings(self, catalog: Catalog, results: tuple[Orphans, ...], blamed: set[str]) -> Iterator[Finding]:
+    def _findings(
+        self, catalog: Catalog, results: tuple[Orphans, ...], blamed: set[str], lost: Finding
+    ) -> Iterator[Finding]:
         matches = match_all(self.contract, catalog)
         # Orphans that were there when VALIDATE ran may be gone by now: what the journal says counts, too.
         orphaned = blamed | {each.relation.id for each in results if each.count}
         yield keys_finding(matches, orphaned)
-        yield orphan_finding(results, refuse=True, name="C1.orphans")
+        yield lost
         yield from types_findings(matches, catalog)
         yield self._isolation(catalog)
         whole = all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,12 +58,20 @@ def stop_at() -> Iterator[Stop]:
             seen += point == name
             if point == name and seen == times:
                 points.visit(lambda _: None)
+                _end_pages()
                 raise Stopped
 
         points.visit(visit)
 
     yield prepare
     points.visit(lambda _: None)
+
+
+def _end_pages() -> None:
+    """A process that is killed takes its threads along: its page of a lasting step is not written over a later one."""
+    for each in threading.enumerate():
+        if isinstance(each, threading.Timer) and each.function.__qualname__.startswith("LiveReport."):
+            each.cancel()
 
 
 @pytest.fixture

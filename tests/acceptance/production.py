@@ -100,7 +100,7 @@ class Shop:
             catalog = site.catalog().catalog()
             plan = site.make_plan(catalog)
             lines = contract_lines(catalog, site.contract)
-        way = WayBack(boundary="apply", before="f" * 64, after="f" * 64, duration_ms=20.0)
+        way = WayBack(boundary="apply", before="f" * 64, after="f" * 64, duration_ms=20.0, statements=1)
         found = Evidence(
             run="rehearsal-1",
             runbook="shop",

@@ -149,6 +149,9 @@ def test_what_another_database_has_and_this_one_lacks(desk: Desk, pair: tuple[st
     }  # fmt: skip
     for url in pair:
         assert rows(url, "select from pg_namespace where nspname = 'orchestrator'") == []
+    execute(pair[1], "alter table orders drop constraint to_customer", *KEYS[:2])
+    code, _, said = contract(desk, "--from", "database:staging", "--env", "prod", "--runbook", "none")
+    assert (code, said.startswith("error: prod has all 3 foreign keys of database:staging already")) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
 from orchestrator.adapters.decisions import decisions
 from tests.acceptance.desk import MASTER, Desk, has_ledger
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BARE = '[[foreign_key]]\ntable = "a"\ncolumns = ["b"]\nreferences = { table = "c", columns = ["id"] }\n'
 
@@ -102,12 +99,14 @@ def test_a_decision_that_is_not_whole_is_refused(desk: Desk, runbook: Path, word
     assert not (runbook / "decision.toml").exists()
 
 
-def test_a_bare_contract_needs_no_decision(desk: Desk) -> None:
-    """It has no roads, so there is nothing to decide."""
-    folder = desk.runbook(BARE, "shop")
+def test_without_a_key_there_is_nothing_to_decide(desk: Desk) -> None:
+    """An index is built on any road."""
+    folder = desk.runbook("foreign_key = []", "shop")
+    index = '[[index]]\ntable = "orders"\nname = "ix"\ndefinition = "CREATE INDEX ix ON orders (customer_id)"\n'
+    (Path(folder) / "additions.toml").write_text(index, encoding="utf-8")
     said = desk.typed("decide", "--runbook", folder, "--option", "A", "--rationale", "x", "--by", "x")
     assert (said.returncode, said.stderr.count("\n")) == (2, 1)
-    assert "shop: no decision is asked of this runbook" in said.stderr
+    assert "shop: nothing to decide: its contract has no foreign key" in said.stderr
 
 
 def test_a_report_tells_risk_and_decision(desk: Desk, runbook: Path, staging: str) -> None:

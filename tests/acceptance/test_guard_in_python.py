@@ -33,11 +33,6 @@ columns = ["customer"]
 references = { schema = "public", table = "customers", columns = ["code"] }
 on_delete = "set default"
 on_update = "cascade"
-[[foreign_key]]
-table = "people"
-columns = ["boss"]
-references = { table = "people", columns = ["id"] }
-match = "full"
 """
 
 
@@ -65,7 +60,6 @@ def url(cluster_url: ClusterUrl) -> Iterator[str]:
         *TABLES,
         "create schema odd",
         """create table odd."Some 100%s Rows" (id int primary key, customer text default 'b')""",
-        "create table people (id int primary key, boss int)",
         f"insert into customers values ('{ONE}', 'a'), ('{TWO}', 'b')",
         f"insert into orders values (1, '{ONE}', '{TWO}'), (3, '{TWO}', null)",
         "insert into lines values (1, 1, 3), (1, 2, 3)",
@@ -233,6 +227,87 @@ def test_two_writers_of_one_key_do_not_check_half_each(module: ModuleType, url: 
             two.rollback()
     finally:
         execute(url, "update notes set a = 1, b = 1 where id = 1", "delete from lines where a = 2")
+
+
+@pytest.mark.parametrize("level", [psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE])
+def test_a_delete_that_may_not_see_all_is_refused(module: ModuleType, url: str, level: psycopg.IsolationLevel) -> None:
+    """A row that refers to it was committed after the snapshot; where nothing refers, or none is moved, all goes on."""
+    with psycopg.connect(url) as opened, psycopg.connect(url, autocommit=True) as other:
+        opened.isolation_level = level
+        module.Guard(other).insert("customers", [{"id": THREE, "code": "c"}])
+        try:
+            opened.execute("select from customers")
+            module.Guard(other).insert("orders", [{"id": 88, "customer_id": THREE}])
+            guard = module.Guard(opened)
+            with pytest.raises(module.NotCheckable, match=rf"fk_orders_customer_id: under {level.name.lower()[:4]}"):
+                guard.delete("customers", {"id": THREE})
+            with pytest.raises(module.NotCheckable):
+                guard.update("customers", {"id": NONE}, {"id": THREE})
+            assert guard.update("customers", {"id": THREE, "code": "c"}, {"id": THREE}) == 1
+            assert guard.delete("customers", {"id": NONE}) == 0
+            assert guard.delete("notes", {"id": 2}) == 1
+        finally:
+            opened.rollback()
+            execute(url, "delete from orders where id = 88", "delete from customers where code = 'c'")
+
+
+def test_a_reference_to_what_went_after_the_snapshot(module: ModuleType, url: str) -> None:
+    """The lock of the check does not let it pass: the server says that the transaction is to be tried again."""
+    with psycopg.connect(url) as opened:
+        opened.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        execute(url, f"insert into customers values ('{THREE}', 'c')")
+        opened.execute("select from customers")
+        execute(url, "delete from customers where code = 'c'")
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            module.Guard(opened).insert("orders", [{"id": 88, "customer_id": THREE}])
+        opened.rollback()
+
+
+def test_a_row_that_refers_to_its_own_table(module: ModuleType, connection: psycopg.Connection[Any]) -> None:
+    """Its key and its reference may change together; the key that it loses is none to refer to."""
+    guard = module.Guard(connection)
+    connection.execute("insert into people values (5, 5), (6, null), (7, 6)")
+    assert guard.update("people", {"id": 10, "boss": 10}, {"id": 5}) == 1
+    assert guard.update("people", {"id": 11, "boss": 11}, {"id": 99}) == 0
+    for values, where, kind in (
+        ({"id": 12, "boss": 10}, {"id": 10}, "MissingReference"),
+        ({"id": 12, "boss": 99}, {"id": 10}, "MissingReference"),
+        ({"id": 12, "boss": 12}, {"id": 6}, "StillReferenced"),
+    ):
+        with pytest.raises(module.GuardError) as refused:
+            guard.update("people", values, where)
+        assert type(refused.value).__name__ == kind
+    assert connection.execute("select * from people where id > 2 order by id").fetchall() == [
+        (6, None),
+        (7, 6),
+        (10, 10),
+    ]
+
+
+def test_an_update_of_nothing(module: ModuleType, connection: psycopg.Connection[Any]) -> None:
+    """Without values no row is updated, and that is said."""
+    assert module.Guard(connection).update("orders", {}, {"id": 1}) == 0
+
+
+def test_a_row_that_comes_to_meet_the_condition_is_not_deleted(module: ModuleType, url: str) -> None:
+    """It was not looked at, and lines refer to it; the delete waits for another row of the condition meanwhile."""
+    execute(
+        url, f"insert into orders values (41, '{THREE}', null), (42, null, null)", "insert into lines values (4, 2, 42)"
+    )
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    try:
+        with psycopg.connect(url) as one, psycopg.connect(url) as two, ThreadPoolExecutor(1) as pool:
+            one.execute("select from orders where id = 41 for update")
+            one.execute("update orders set customer_id = %s where id = 42", [THREE])
+            deleted = pool.submit(module.Guard(two).delete, "orders", {"customer_id": THREE})
+            while not value(url, waiting):
+                pass
+            one.commit()
+            assert deleted.result(10) == 1
+            two.commit()
+        assert value(url, "select count(*) from orders where id in (41, 42)") == 1
+    finally:
+        execute(url, "delete from lines where a = 4", "delete from orders where id in (41, 42)")
 
 
 def test_asynchronous(module: ModuleType, url: str) -> None:

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from orchestrator.adapters import ledger
 from orchestrator.adapters.postgres import statement
 from orchestrator.adapters.programs import dump_installation
+from orchestrator.app import leaving
 from orchestrator.core.audit_objects import comment_of
 from orchestrator.core.leaving import made_by
 from tests import servers
@@ -155,6 +156,36 @@ def test_what_others_made_is_not_taken_along(desk: Desk, shop: str, database: st
     assert ask(desk, "--uninstall")["state"] == "uninstalled"
 
 
+def test_what_others_make_meanwhile_is_not_taken_along(
+    desk: Desk, shop: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While journals are copied only writers wait: who makes a view of one then keeps it."""
+    install(database)
+
+    def meanwhile(_: object) -> tuple[str, ...]:
+        execute(database, "create view seen as select * from orchestrator.event")
+        return ()
+
+    monkeypatch.setattr(leaving, "roles", meanwhile)
+    error = ask(desk, "--uninstall", "--yes", code=2)["error"]
+    assert ("seen" in error, "nothing was changed" in error, has_ledger(database)) == (True, True, True)
+    assert rows(database, "select from seen") == []
+
+
+def test_a_wrong_url_takes_nobodys_ledger(desk: Desk, shop: str, database: str) -> None:
+    """A database that says it is another environment is left to that one, or adopted first."""
+    desk.deploy(runbook=shop)
+    desk.rollback(runbook=shop)
+    desk.environment("other", database)
+    refused = desk.typed("ledger", "--env", "other", "--uninstall", "--yes")
+    assert (refused.returncode, "says that it is staging" in refused.stderr) == (2, True)
+    assert has_ledger(database)
+    desk.environment("staging", None)
+    assert desk.typed("adopt", "--env", "other", "--reason", "a copy", "--yes").returncode == 0
+    assert desk.typed("ledger", "--env", "other", "--uninstall", "--yes").returncode == 0
+    assert not has_ledger(database)
+
+
 def test_a_kept_copy_brings_everything_back(desk: Desk, shop: str, database: str) -> None:
     """The script that --keep-copy leaves: the ledger verifies again, and the way back is known again."""
     run = desk.deploy(runbook=shop).document["run"]
@@ -264,6 +295,11 @@ def test_a_copy_does_not_write_over_the_journals_of_its_original(
     assert (done.returncode, json.loads(done.stdout)["beside"]) == (0, [run])
     assert journal.read_bytes() == whole
     assert len((journal.parent / "ledger-other.jsonl").read_bytes()) > len(whole)
+    # That the copy left tells nothing of the original, whose ledger is lost later.
+    desk.environment("other", None)
+    desk.environment("staging", database)
+    execute(database, "drop schema orchestrator cascade")
+    assert "taken away" not in desk.typed("verify", "--env", "staging", "--run", run).stdout
     servers.drop_database(copy)
 
 
@@ -285,7 +321,8 @@ def test_a_watch_goes_with_its_journal(desk: Desk, shop: str, database: str) -> 
     """Its tables are known by their columns alone; where its journal is not, it is copied."""
     desk.deploy(runbook=shop)
     watch = json.loads(desk.typed("monitor", "--env", "staging", "--runbook", shop, "--json").stdout)["run"]
-    assert ask(desk)["watches"] == [watch]
+    found = ask(desk)
+    assert (found["watches"], [each for each in found["lost"] if f"watch {watch}" in each] != []) == ([watch], True)
     journal = desk.runs / watch / "journal.jsonl"
     whole = journal.read_bytes()
     journal.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from orchestrator.app.live import LiveReport
 from orchestrator.core.journal import RunFinished, StepStarted
 from orchestrator.core.outcome import EXIT_DONE, Refused
 from orchestrator.core.run import fold
+from orchestrator.core.summary import summarize
 from tests.acceptance.desk import Desk
 from tests.journals import BEGAN, began
 
@@ -130,3 +132,31 @@ def test_no_page_comes_late_and_one_that_is_slow_is_written_less_often(monkeypat
     page.listen(RunFinished(state="done", reason="", events=1, head=""), run)
     assert alarms.made[1].cancelled
     assert written == ["page"]
+
+
+def test_without_a_thread_there_is_no_page_and_the_run_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine at its limit of processes gives none."""
+
+    def refused(_: threading.Thread) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    page, run = LiveReport(folder=RunFolder(root=tmp_path, run="r1")), fold("r1", [(began(), BEGAN)])
+    page.listen(StepStarted(step="plan"), run)
+    page.listen(StepStarted(step="apply"), run)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_page_gives_way_to_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The run may hold locks while it is made: each answer of the server is taken up at once."""
+    usual, while_made = sys.getswitchinterval(), list[float]()
+
+    def made(*_: object, **__: object) -> str:
+        while_made.append(sys.getswitchinterval())
+        return "page"
+
+    monkeypatch.setattr(live, "report", made)
+    page = LiveReport(folder=RunFolder(root=tmp_path, run="r1"))
+    page.keep(summarize(fold("r1", [(began(), BEGAN)])))
+    assert (while_made[0] < usual / 10, sys.getswitchinterval()) == (True, usual)

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from psycopg.errors import ForeignKeyViolation
 
-from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED
+from orchestrator.adapters import points
+from orchestrator.core.outcome import EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_REFUSED
 from tests import servers
 from tests.acceptance.conftest import Stop, Stopped
 from tests.acceptance.desk import (
@@ -22,6 +23,7 @@ from tests.acceptance.desk import (
     finding,
     fingerprint,
     insert_base_rows,
+    keys,
     not_valid,
     rows,
     value,
@@ -30,6 +32,7 @@ from tests.acceptance.option_b import LOST, PIECES, TABLES, Shop
 from tests.conftest import MATRIX, ClusterUrl
 
 SCHEMA_IS_THERE = "select to_regnamespace('orphan_audit') is not null"
+OF_HISTORY = "finding_audit_fkey"
 
 
 @pytest.fixture
@@ -108,15 +111,44 @@ def test_what_is_not_ours_is_never_dropped(shop: Shop, desk: Desk, database: str
     assert last.startswith("repair that, then: invoke rollback --env staging")
 
 
-def test_a_key_is_not_added_for_long_where_an_audit_cannot_go(shop: Shop, desk: Desk, database: str) -> None:
-    """The way back took the keys: which view it was, and what to type, is said."""
+def test_keys_are_not_added_where_an_audit_cannot_go(shop: Shop, desk: Desk, database: str) -> None:
+    """Refused before the first change: what depends on ours, on what, and what to do."""
     assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
-    execute(database, "create view public.look as select * from orphan_audit.orders_customer")
+    execute(
+        database,
+        "create view public.look as select * from orphan_audit.orders_customer",
+        "create table orphan_audit.mine (of orphan_audit.finding)",
+    )
     shop.decide("A")
     answer = desk.deploy(runbook=shop.runbook)
-    assert (answer.exit_code, answer.document["rolled_back"]) == (EXIT_FAILED, True)
+    assert (answer.exit_code, answer.document["state"]) == (EXIT_REFUSED, "refused")
+    found = finding(answer, "audit-dependents")
+    assert "view look depends on view orphan_audit.orders_customer" in found["observed"]
+    assert "table orphan_audit.mine is in schema orphan_audit" in found["observed"]
+    assert "table orphan_audit.mine depends on table orphan_audit.finding" in found["observed"]
+    assert found["remedy"].startswith("drop what is named")
+    assert keys(database).keys() == {OF_HISTORY}
+
+
+def test_an_audit_that_cannot_go_takes_no_key_along(shop: Shop, desk: Desk, database: str) -> None:
+    """Somebody's view that came after preflight holds the run; the keys stand, and resume removes the rest."""
+    assert desk.deploy(runbook=shop.runbook).exit_code == EXIT_DONE
+    look = "create or replace view public.look as select * from orphan_audit.orders_customer"
+    points.visit(lambda point: execute(database, look) if point == "effect:committed" else None)
+    shop.decide("A")
+    try:
+        answer = desk.deploy(runbook=shop.runbook)
+    finally:
+        points.visit(lambda _: None)
+    assert (answer.exit_code, answer.document["rolled_back"]) == (EXIT_HELD, False)
+    assert "remove:orphan_audit.orders_customer was refused: cannot drop view" in answer.document["reason"]
     assert "view look depends on view orphan_audit.orders_customer" in answer.document["reason"]
-    assert answer.document["next_steps"][-1].startswith("repair what it failed at, then: invoke deploy --env staging")
+    assert any(each.startswith("invoke resume --env staging") for each in answer.document["next_steps"])
+    assert (len(keys(database).keys() - {OF_HISTORY}), not_valid(database)) == (3, set())
+    assert desk.resume(runbook=shop.runbook).exit_code == EXIT_HELD
+    execute(database, "drop view look")
+    assert desk.resume(runbook=shop.runbook).exit_code == EXIT_DONE
+    assert (len(keys(database)), value(database, SCHEMA_IS_THERE)) == (3, False)
 
 
 def test_an_audit_of_another_table_than_promised_says_so(shop: Shop, desk: Desk, database: str) -> None:
@@ -215,9 +247,13 @@ def test_a_developer_asks_before_a_write(shop: Shop, desk: Desk, database: str) 
             two.execute('delete from "Odd "" schema"."Kun; den" where id = 2')
     with app_role(database) as connection:
         assert connection.execute('select orphan_audit."check_notes_order $1"(1)').fetchone() == (True,)
-        for forbidden in ("orphan_audit.record_audit()", "(select count(*) from orphan_audit.finding)"):
+        for forbidden in (
+            "call orphan_audit.record_audit()",
+            "select orphan_audit.begin_audit()",
+            "select from orphan_audit.finding",
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(f"select {forbidden}")
+                connection.execute(forbidden.encode())
 
 
 @MATRIX

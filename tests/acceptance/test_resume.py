@@ -62,6 +62,7 @@ def test_status_says_what_to_type(desk: Desk, interrupted: str) -> None:
     said = desk.typed("status", "--env", "staging")
     assert "interrupted" in said.stdout
     assert re.search(r"next: invoke resume --env staging", said.stdout)
+    assert re.search(r"next: to walk it back instead: invoke rollback --env staging .*--run", said.stdout)
 
 
 def test_status_goes_by_the_lease(desk: Desk, staging: str, interrupted: str) -> None:

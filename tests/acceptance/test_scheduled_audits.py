@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,12 @@ def due(line: str, desk: Desk) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_next_scheduled_audit_finds_what_was_lost_and_calls_once(
-    shop: Shop, desk: Desk, database: str, slack: SlackServer, monkeypatch: pytest.MonkeyPatch
+    shop: Shop,
+    desk: Desk,
+    database: str,
+    slack: SlackServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Three orphans of two kinds; the alert names the critical relation and no key; then nobody is called again."""
     before = fingerprint(database)
@@ -61,13 +67,19 @@ def test_the_next_scheduled_audit_finds_what_was_lost_and_calls_once(
     said = due(line, desk)
     assert (said.returncode, said.stderr) == (EXIT_FAILED, "")
     assert "public.orders(customer) -> " in said.stdout
+    next_step = "next: what can be done: invoke remediate --env staging"
+    assert next_step in said.stdout
+    capsys.readouterr()
     assert recording.record(desk.request(runbook=shop.runbook)).exit_code == EXIT_FAILED
+    # Also when it is no news: exit code 1 needs its way out.
+    assert next_step in capsys.readouterr().out
     (alert,) = slack.tops()[told:]
     words = str(alert)
     assert "New orphans in critical relations" in words
     assert "public.orders(customer)" in words
     assert "notes" not in words
-    assert "77" not in words
+    assert re.search(r"\b77\b", words) is None
+    assert "invoke remediate --env staging" in words
     assert rows(database, "select orphans, fresh, health, alert, told from orphan_audit.audit_run order by id") == [
         (0, 0, "ok", False, False),
         (3, 3, "alert", True, True),
@@ -88,6 +100,16 @@ def test_the_next_scheduled_audit_finds_what_was_lost_and_calls_once(
     monkeypatch.setattr(delivery, "END_WITHIN_S", 5.0)
     assert recording.record(desk.request(runbook=shop.runbook)).document["run"] is None
     assert len(slack.tops()) == told + 2
+    # No count at all is worse than a bad one.
+    execute(
+        database,
+        "create or replace view orphan_audit.orders_customer as"
+        " select id, customer from orders where 1 / (id - id) > 0",
+    )
+    assert recording.record(desk.request(runbook=shop.runbook)).document["health"] == "unknown"
+    words = str(slack.tops()[-1])
+    assert "Critical relations cannot be counted" in words
+    assert "division by zero" in words
     execute(database, "delete from notes where id = 3", "delete from orders where id > 2")
     assert desk.rollback(runbook=shop.runbook).exit_code == EXIT_DONE
     assert fingerprint(database) == before

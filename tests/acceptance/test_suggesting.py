@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -15,7 +16,7 @@ from orchestrator.app.contracting import one_way
 from orchestrator.app.request import Request
 from orchestrator.app.suggesting import Wishes, suggest, wishes
 from orchestrator.core.contract import SUGGESTED
-from orchestrator.core.outcome import BadDocument, Refused
+from orchestrator.core.outcome import EXIT_DONE, BadDocument, Refused
 
 TABLES = """
 CREATE TABLE users (id bigint PRIMARY KEY, email text UNIQUE);
@@ -79,6 +80,13 @@ def test_a_contract_of_guesses_is_written_and_not_deployed(request_of: Request) 
     path.write_text(text.replace("suggested = true\n", "", 1), "utf-8")
     planned = planning.plan(request_of, form=None).document["relations"]
     assert sorted(each["status"] for each in planned) == ["deferred"] * 3 + ["missing"]
+
+
+def test_a_folder_that_is_not_there_is_made(request_of: Request, tmp_path: Path) -> None:
+    """As `--from` makes it; a runbook begins with its contract."""
+    folder = tmp_path / "new" / "shop"
+    assert suggest(replace(request_of, runbook=str(folder)), Wishes()).exit_code == EXIT_DONE
+    assert "suggested = true" in (folder / "foreign_keys.toml").read_text("utf-8")
 
 
 def test_what_people_wrote_stays(request_of: Request) -> None:
@@ -154,8 +162,9 @@ def test_bad_input_is_one_line(request_of: Request, tmp_path: Path) -> None:
     offline = Request(runbook=request_of.runbook, inventory=request_of.inventory)
     with pytest.raises(Refused, match="name an environment with --env"):
         suggest(offline, Wishes())
-    missing = Request(env="staging", runbook=str(tmp_path / "nowhere"), inventory=request_of.inventory)
-    with pytest.raises(Refused, match="no such folder"):
+    (tmp_path / "file").touch()
+    missing = Request(env="staging", runbook=str(tmp_path / "file"), inventory=request_of.inventory)
+    with pytest.raises(Refused, match="is a file; name the folder"):
         suggest(missing, Wishes())
     path = Path(request_of.runbook) / "foreign_keys.toml"
     path.write_text(

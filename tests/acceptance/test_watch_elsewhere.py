@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import psycopg
@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from orchestrator.adapters import ledger, ledger_watch
 from orchestrator.adapters.journals import in_ledger
 from orchestrator.adapters.runs import RunFolder
-from orchestrator.app import monitoring, reading, verifying, watch_keeping
+from orchestrator.app import baseline, monitoring, reading, verifying, watch_keeping
 from orchestrator.app.answer import Answer
 from orchestrator.app.monitoring import monitor
 from orchestrator.app.request import Request
@@ -201,6 +201,25 @@ def test_an_end_that_the_database_missed_is_brought_by_the_next(place: Place) ->
     again = place.laptop.watch(later(days))
     assert again.document["run"] != answer.document["run"]
     assert place.kept(answer) == place.laptop.entries(answer)
+
+
+class DaysAhead(datetime):
+    """The clock of a machine whose battery is empty."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> DaysAhead:
+        """Four days too late."""
+        return super().now(tz) + timedelta(days=4)
+
+
+def test_a_machine_whose_clock_is_wrong_does_not_end_the_watch(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples have the time of the server, which both machines ask."""
+    wanted = times(for_=None, every="1h")
+    first = monitor(place.laptop.request, run=None, wanted=wanted)
+    monkeypatch.setattr(baseline, "datetime", DaysAhead)
+    second = monitor(place.desktop.request, run=None, wanted=wanted)
+    assert (second.document["run"], second.document["samples"]) == (first.document["run"], 2)
+    assert "watch_ended" not in [each.kind for each in place.kept(second)]
 
 
 def test_two_that_begin_at_the_same_moment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -13,8 +15,11 @@ from orchestrator.adapters.audit_history import AuditHistory
 from orchestrator.adapters.audit_sql import AuditSql
 from orchestrator.adapters.introspection import DatabaseCatalog
 from orchestrator.adapters.sql_templates import render_sql
+from orchestrator.core.audit_objects import by_piece
+from orchestrator.core.audit_plan import RECORDER
 from orchestrator.core.catalog import TableName
 from orchestrator.core.contract import Contract, Priority, Relation
+from orchestrator.core.outcome import OrchestratorError
 from tests import servers
 from tests.conftest import ClusterUrl, server_of
 
@@ -115,13 +120,31 @@ def test_what_cannot_be_counted_hides_nothing(installed: psycopg.Connection[Any]
         ("unknown", "division by zero"),
     ]
     assert [each.relation.columns for each in found.counts] == [("b",)]
+    # Whoever recorded it, somebody is called: once, until the reason is another.
+    why = ("public.child(a) -> public.parent(id)", "division by zero")
+    assert (found.event.alerts, found.event.uncounted, found.event.calls) == ((), (why,), True)
+    installed.execute("call orphan_audit.record_audit()")
+    assert history(database).record(keeps_keys=False, shows_keys=False).event.uncounted == (why,)
+    assert installed.execute("select alert from orphan_audit.audit_run order by id").fetchall() == [
+        (True,),
+        (False,),
+        (False,),
+    ]
+    history(database).told(3)
+    assert not history(database).record(keeps_keys=False, shows_keys=False).event.calls
+    installed.execute(
+        "create or replace view orphan_audit.child_a as select id, a from child where b::text::date > now()"
+    )
+    assert (
+        history(database).record(keeps_keys=False, shows_keys=False).event.uncounted[0][1].startswith("invalid input")
+    )
 
 
 def test_many_orphans_are_compared_by_their_count(installed: psycopg.Connection[Any]) -> None:
     """Above the bound no key is kept; below it again, what was there is not taken for new."""
 
     def recorded() -> list[Any]:
-        (number,) = installed.execute("select orphan_audit.record_audit(0, '1 day', 2)").fetchone() or (0,)
+        (number,) = installed.execute("call orphan_audit.record_audit(0, '1 day', 2)").fetchone() or (0,)
         query = "select fresh, exact from orphan_audit.finding where audit = %s and relation like '%%(b)%%'"
         return list(installed.execute(query, (number,)).fetchone() or ())
 
@@ -138,11 +161,73 @@ def test_many_orphans_are_compared_by_their_count(installed: psycopg.Connection[
 
 def test_history_is_kept_for_so_long(installed: psycopg.Connection[Any]) -> None:
     """An audit that is older goes with its findings."""
-    installed.execute("select orphan_audit.record_audit()")
+    installed.execute("call orphan_audit.record_audit()")
     installed.execute("update orphan_audit.audit_run set began = began - interval '91 days'")
-    installed.execute("select orphan_audit.record_audit()")
+    installed.execute("call orphan_audit.record_audit()")
     assert installed.execute("select count(*), min(id) from orphan_audit.audit_run").fetchone() == (1, 2)
     assert installed.execute("select count(distinct audit) from orphan_audit.finding").fetchone() == (1,)
+
+
+def test_a_recorder_of_an_older_version_is_called_as_it_was(installed: psycopg.Connection[Any], database: str) -> None:
+    """It was a function, and stands until the next deployment."""
+    installed.execute("drop procedure orphan_audit.record_audit")
+    installed.execute(
+        "create function orphan_audit.record_audit(sample_rows integer) returns bigint language sql as"
+        " 'insert into orphan_audit.audit_run (began, recorded_by, application, duration_ms, health)"
+        " values (now(), current_user, $$$$, 1, $$ok$$) returning id'"
+    )
+    older = AuditHistory(server=server_of(database), contract=CONTRACT, older=True)
+    event = older.record(keeps_keys=False, shows_keys=False).event
+    assert (event.audit, event.health) == (1, "ok")
+
+
+AT_WORK = "select pid, backend_xid is null from pg_stat_activity where wait_event = 'advisory' and pid <> all (%s)"
+TABLES_LOCKED = """
+select c.relname::text from pg_locks l join pg_class c on c.oid = l.relation
+where l.pid = %s and c.relkind = 'r' and c.relnamespace <> 'pg_catalog'::regnamespace order by 1
+"""
+
+
+def until(installed: psycopg.Connection[Any], query: str, *values: object) -> tuple[Any, ...]:
+    """The first row that a query has; the suite's own time limit ends a wait that never does."""
+    while (row := installed.execute(query.encode(), values).fetchone()) is None:
+        pass
+    return tuple(row)
+
+
+def test_a_count_holds_its_own_relation_and_no_transaction_id(
+    installed: psycopg.Connection[Any], database: str
+) -> None:
+    """Seen from outside while it is at work; a second one is kept out, and one that was cut short is gone on with."""
+    installed.execute("insert into child values (2, 7, null), (3, null, 8)")
+    before = [row[0] for row in installed.execute("select pid from pg_stat_activity")]
+    installed.execute(
+        "create or replace view orphan_audit.child_b as select id, b from child"
+        " where b = 8 and pg_advisory_xact_lock_shared(7) is not null"
+    )
+    installed.execute("select pg_advisory_lock(7)")
+    with ThreadPoolExecutor(2) as threads:
+        recording = threads.submit(history(database).record, keeps_keys=False, shows_keys=False)
+        pid, without_id = until(installed, AT_WORK, before)
+        assert without_id
+        # The parent was read for the relation before this one.
+        assert [row[0] for row in installed.execute(TABLES_LOCKED, (pid,))] == ["child"]
+        assert installed.execute("select relation, fresh from orphan_audit.finding").fetchall() == [
+            ("public.child(a) -> public.parent(id)", 1)
+        ]
+        with pytest.raises(OrchestratorError, match=rf"another audit is being recorded \(pid {pid}\)"):
+            replace(history(database), patience_s=0).record(keeps_keys=False, shows_keys=False)
+        waiting = threads.submit(history(database).record, keeps_keys=False, shows_keys=False)
+        assert not waiting.done()
+        installed.execute("select pg_terminate_backend(%s, 5000)", (pid,))
+        assert recording.exception() is not None
+        unfinished = "select duration_ms, health from orphan_audit.audit_run"
+        assert installed.execute(unfinished).fetchall() == [(None, "unknown")]
+        installed.execute("select pg_advisory_unlock(7)")
+        event = waiting.result().event
+    assert (event.audit, event.relations, event.orphans, event.fresh) == (1, 2, 2, 2)
+    assert event.alerts == (("public.child(a) -> public.parent(id)", 1),)
+    assert len(event.trend) == 1
 
 
 CRON = """
@@ -178,12 +263,17 @@ def test_pg_cron_is_used_where_it_is_installed(cluster_url: ClusterUrl) -> None:
         connection.execute("create extension pg_cron")
     with install(url) as connection:
         jobs = connection.execute("select jobname, schedule, command from cron.job").fetchall()
-        assert jobs == [("orphan_audit", "17 * * * *", 'SELECT "orphan_audit".record_audit()')]
+        assert jobs == [("orphan_audit", "17 * * * *", 'CALL "orphan_audit".record_audit()')]
         assert history(url).scheduled()
         connection.execute(jobs[0][2].encode())
-        for text in AuditSql().recorder().drop:
+        recorder = by_piece(DatabaseCatalog(server=server_of(url)).catalog().audit_objects)[RECORDER]
+        for text in AuditSql().drop(recorder):
             connection.execute(text.encode())
         assert connection.execute("select count(*) from cron.job").fetchone() == (0,)
+        # As the way back of a newer recorder brings it back.
+        for text in AuditSql().recreate(recorder):
+            connection.execute(text.encode())
+        assert connection.execute("select jobname, schedule, command from cron.job").fetchall() == jobs
     servers.drop_database(url)
 
 

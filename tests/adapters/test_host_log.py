@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters import host_log
+from orchestrator.adapters import host_log, host_log_files
 from orchestrator.adapters.host_log import HostLogs
 from orchestrator.adapters.hosts import HostEyes
 from orchestrator.adapters.ssh import connected
@@ -258,3 +258,17 @@ def test_a_host_that_is_down_keeps_its_place(far: LoggedIn, tmp_path: Path) -> N
     far.known_hosts.write_text(known, "utf-8")
     ((read,),) = (each.logs for each in hosts.look({(down.host, down.log): down}))
     assert (read.lines, read.errors, read.violations, read.untold) == (1, 1, 1, "")
+
+
+def test_a_log_that_was_idle_is_no_new_one(far: LoggedIn, tmp_path: Path) -> None:
+    """However many rotated files are newer: its past is not counted as what came since."""
+    idle, busy = tmp_path / "idle.log", tmp_path / "busy.log"
+    write(idle, VIOLATION * 10)
+    os.utime(idle, (1, 1))
+    for number in range(host_log_files.MOST_FILES + 10):
+        write(tmp_path / f"busy.log.{number}.gz", "packed")
+    write(busy, INFO * 10)
+    watcher = Watcher(far, str(tmp_path / "*.log"))
+    watcher.look()
+    write(idle, INFO)
+    assert watcher.counts() == (1, 0, 0, "")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from orchestrator.adapters.host_log_journal import JournalLines
 from orchestrator.adapters.host_log_lines import LineCounts
 
 KEY = 'insert or update on table "orders" violates foreign key constraint "fk_orders"'
@@ -153,3 +156,17 @@ def test_a_line_without_an_end_is_bounded() -> None:
         assert len(counts._rest) <= 1_200_000
     counts.take(b"\n2026-11-25 10:00:00 ERROR no\n")
     assert (counts.lines, counts.errors, counts.whole) == (2, 1, 4_000_000 + 30)
+
+
+@pytest.mark.parametrize("line", ['{"level": 30, "body": ' + "[" * 100_000, '{"level": "\\ud800"}'])
+def test_no_line_ends_the_reading_of_a_log(line: str) -> None:
+    """Whoever may write into a log could blind the watch for good: its place would stay before that line."""
+    assert counted(f"{line}\n2026-11-25 10:00:00 ERROR not well\n") == (2, 1, 0)
+
+
+@pytest.mark.parametrize("message", [["x", "y"], [300], [[120], [121]], "\ud800"])
+def test_no_entry_ends_the_reading_of_a_journal(message: object) -> None:
+    """An entry may hold its message twice, and what no encoding knows."""
+    lines = JournalLines(last="")
+    lines.take(json.dumps({"__CURSOR": "c", "MESSAGE": message, "PRIORITY": "3"}).encode() + b"\n")
+    assert (lines.cursor, lines.counts.lines, lines.counts.errors) == ("c", 1, 1)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.rows import DictRow
+from psycopg.rows import DictRow, dict_row
 
-from orchestrator.adapters import events, ledger
+from orchestrator.adapters import events, ledger, points
 from orchestrator.adapters.identity import identify
 from orchestrator.adapters.journal import RunJournal
 from orchestrator.adapters.lease import Keeper
 from orchestrator.adapters.ledger_journal import LedgerJournal
-from orchestrator.adapters.postgres import Connection, Server
+from orchestrator.adapters.postgres import Connection, Server, statement
 from orchestrator.adapters.runs import FileJournal, JournalCopy, RunFolder
 from orchestrator.adapters.target import Target
 from orchestrator.core.entry import GENESIS, Entry, entry_hash
@@ -289,3 +289,21 @@ def test_a_copy_that_cannot_be_written_is_made_up_for(
     (tmp_path / "away").rename(runs)
     opened.record(StepStarted(step="audit"))
     assert list(opened.file.folder.entries()) == list(ledger.entries(connection, RUN))
+
+
+def test_an_upgrade_that_somebody_else_was_quicker_with(
+    connection: Connection, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch upgrades without the lock of runs: the deployment that begins at that moment is not refused."""
+    for name in ledger.VERSIONS[:-1]:
+        connection.execute(statement(name))
+    with psycopg.connect(database, autocommit=True, row_factory=dict_row) as other:
+        quicker = iter((other,))
+
+        def reached(point: str) -> None:
+            if point == "ledger:install" and (one := next(quicker, None)):
+                ledger.install(one)
+
+        monkeypatch.setattr(points, "reached", reached)
+        ledger.install(connection)
+    assert ledger.version_of(connection) == ledger.VERSION

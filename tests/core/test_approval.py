@@ -175,3 +175,10 @@ def test_an_approval_does_not_cover_a_gate_that_is_overridden_afterwards() -> No
     for _ in range(2):
         run.overridden.append(GatesOverridden(gates=("window",), reason="urgent", by="ayu"))
         assert touched(run) == fingerprint_of(run.catalogs["before"], ["window"]) != before
+
+
+def test_an_approval_of_an_older_program_says_why_it_does_not_count() -> None:
+    """It knows no commands: whoever approved a moment ago has to hear that no command was changed since."""
+    asked = replace(ASKED, fingerprint=f"{ASKED.fingerprint}.{'a' * 16}")
+    (void,) = approval.weigh((said(1, "budi"),), asked, PEOPLE, initiator="Ayu").void
+    assert "does not cover the commands on hosts" in void

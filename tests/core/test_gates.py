@@ -141,6 +141,23 @@ def test_evidence_of_the_future_never_ages(ahead: timedelta, expected: str) -> N
     assert status("rehearsal", facts(shown))[0] == expected
 
 
+def test_a_way_back_that_walked_nothing_proves_nothing() -> None:
+    """A plan with statements needs one on which something was taken back; every reader tells it in the same words."""
+    (way,) = EVIDENCE.ways_back
+    empty = replace(way, boundary="plan", statements=0)
+    nothing = replace(EVIDENCE, ways_back=(empty,))
+    given = facts(Rehearsed(environment="staging", evidence=(nothing,), kinship="different"))
+    assert status("rehearsal", given) == ("fail", f"{judged(nothing)}: no way back was walked")
+    assert nothing.ways_told == "nothing had to be walked back"
+    assert replace(EVIDENCE, ways_back=(empty, way)).ways_told == "1 way back proved"
+    assert replace(EVIDENCE, ways_back=(replace(way, after="g"), way)).ways_told == "1 of 2 ways back proved"
+
+
+def judged(evidence: Evidence) -> str:
+    """What the gate says of the evidence before what speaks against it."""
+    return f"run {evidence.run} for plan {evidence.digest[:12]}, 1.0 h old, GO"
+
+
 def test_versions_of_rehearsal_and_run() -> None:
     """Either may differ."""
     run = GoRun(run="r2", finished=NOW, digest="d" * 64, server_version=150004)

@@ -46,7 +46,15 @@ ITEMS: Mapping[int, tuple[str, ...]] = {
 }
 """The numbers of the preflight list and the checks that answer them."""
 
-BESIDES = {"settings-kept", "contract", "unspoken-columns", "version", "version-known", "encryption"}
+BESIDES = {
+    "settings-kept",
+    "contract",
+    "unspoken-columns",
+    "version",
+    "version-known",
+    "encryption",
+    "audit-dependents",
+}
 """Checks that the list does not number."""
 
 CRITICAL = {
@@ -65,6 +73,7 @@ CRITICAL = {
     "identity",
     "primary",
     "version",
+    "audit-dependents",
 }
 IMPORTANT = {"names", "invalid-indexes", "replica-lag", "logical-replication", "encryption", "version-known"}
 

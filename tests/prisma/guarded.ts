@@ -77,6 +77,8 @@ await say("composite good", () => prisma.note.create({ data: { id: 1, a: 1, b: 1
 await say("composite half null", () => prisma.note.create({ data: { id: 2, a: 9 } }));
 await say("composite in part bad", () => prisma.note.update({ where: { id: 1 }, data: { b: 9 } }));
 await say("composite in part good", () => prisma.note.update({ where: { id: 1 }, data: { b: 2 } }));
+await say("composite in part, in a transaction", () => prisma.$transaction((tx) => tx.note.update({ where: { id: 1 }, data: { b: 2 } })));
+await say("composite in part, of rows", () => prisma.$transaction((tx) => tx.note.updateMany({ where: { id: { lt: 2 } }, data: { b: 9 } })));
 await say("arithmetic", () => prisma.note.update({ where: { id: 1 }, data: { b: { increment: 1 } } }));
 await say("delete restricted", () => prisma.customer.delete({ where: { id: id("1") } }));
 await say("delete many restricted", () => prisma.customer.deleteMany({ where: { code: { in: ["a", "b"] } } }));
@@ -84,5 +86,52 @@ await say("delete cascade", () => prisma.order.delete({ where: { key: 3n } }));
 await say("delete sets null", () => prisma.customer.delete({ where: { code: "b" } }));
 await say("key changed", () => prisma.customer.update({ where: { code: "a" }, data: { id: id("5") } }));
 await say("extended", () => prisma.$extends({}).order.create({ data: { key: 7n, buyerId: id("9") } }));
+
+await say("connectOrCreate of a row that is there", () =>
+  prisma.order.create({
+    data: { key: 60n, buyer: { connectOrCreate: { where: { code: "a" }, create: { id: id("7"), code: "a" } } }, bill: { connect: { id: id("7") } } },
+  }));
+await say("upsert that creates", () =>
+  prisma.customer.upsert({ where: { code: "g" }, create: { id: id("7"), code: "g", orders: { create: { key: 60n, billId: id("7") } } }, update: {} }));
+await say("upsert that creates nothing", () =>
+  prisma.customer.upsert({ where: { code: "a" }, create: { id: id("8"), code: "a" }, update: { orders: { create: { key: 61n, billId: id("8") } } } }));
+
+for (const level of ["RepeatableRead", "Serializable", "ReadCommitted"] as const) {
+  await say(`delete under ${level}`, () =>
+    prisma.$transaction(
+      async (tx) => {
+        await tx.customer.count();
+        await base.order.upsert({ where: { key: 62n }, create: { key: 62n, buyerId: id("7") }, update: {} });
+        await tx.customer.delete({ where: { id: id("7") } });
+      },
+      { isolationLevel: level },
+    ));
+}
+
+await base.person.createMany({ data: [{ id: 3, bossId: 3 }, { id: 6 }, { id: 7, bossId: 6 }] });
+const rekeyed = (where: number, to: number, boss: number) => () => prisma.person.update({ where: { id: where }, data: { id: to, bossId: boss } });
+await say("key and own reference together", rekeyed(3, 5, 5));
+await say("key and own reference to the key it loses", rekeyed(5, 10, 5));
+await say("key and own reference to nothing", rekeyed(5, 10, 99));
+await say("key of a row that another refers to", rekeyed(6, 10, 10));
+
+/** Two transactions write one half of a key each; the second is sent before the first commits, and ends after it. */
+async function halves(): Promise<void> {
+  let late: Promise<unknown> = Promise.resolve();
+  await prisma.$transaction(async (one) => {
+    await one.note.update({ where: { id: 9 }, data: { b: 6 } });
+    late = prisma.$transaction((two) => two.note.update({ where: { id: 9 }, data: { a: 6 } }));
+    late.catch(() => undefined);
+    const waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while (((await base.$queryRawUnsafe(waiting)) as unknown[]).length === 0);
+  });
+  await late;
+}
+await base.line.createMany({ data: [{ a: 5, b: 5, order: 1n }, { a: 5, b: 6, order: 1n }, { a: 6, b: 5, order: 1n }] });
+await base.note.create({ data: { id: 9, a: 5, b: 5 } });
+await say("two halves of a key", halves);
+await base.note.deleteMany({ where: { id: 9 } });
+await base.line.deleteMany();
+await base.order.deleteMany({ where: { key: { in: [60n, 61n, 62n] } } });
 console.log(JSON.stringify(told));
 await base.$disconnect();

@@ -11,7 +11,7 @@ from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = 'orphan_audit' and c.relkind in ('r', 'p', 'f', 'v', 'm')
 union all
-select 'function', p.proname::text, coalesce(obj_description(p.oid, 'pg_proc'), ''),
+select case when p.prokind = 'p' then 'procedure' else 'function' end, p.proname::text, coalesce(obj_description(p.oid, 'pg_proc'), ''),
        case when p.prokind in ('f', 'p') then pg_get_functiondef(p.oid) else '' end
 from pg_proc p
 join pg_namespace n on n.oid = p.pronamespace

@@ -44,7 +44,8 @@ class AuditPoint:
 class AuditRecorded:
     """An audit was recorded in the target's history, as number `audit`. `trend` ends with it, the oldest comes first.
 
-    `alerts` has what nobody was told yet: critical relations with orphans that came since, and how many rows.
+    `alerts` has what nobody was told yet: critical relations with orphans that came since, and how many rows;
+    `uncounted` those that cannot be counted since, and why.
     """
 
     audit: int
@@ -57,3 +58,9 @@ class AuditRecorded:
     found: tuple[AuditedRelation, ...] = ()
     alerts: tuple[tuple[str, int], ...] = ()
     trend: tuple[AuditPoint, ...] = ()
+    uncounted: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def calls(self) -> bool:
+        """Whether somebody has to be called."""
+        return bool(self.alerts or self.uncounted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.core.elsewhere import Elsewhere
 from orchestrator.core.remediation import Remedy
 
 
@@ -12,7 +13,8 @@ class RemediationPlanned:
     """What this run is going to do about `orphans` rows, by which statements in each batch, and what to know.
 
     `of` is the run whose rows are put back; `orphans` are then the rows that it keeps. `referenced` of the rows are
-    left alone, because others refer to them.
+    left alone, because rows of the tables `referring` refer to them. `elsewhere` is what it would do to other
+    relations.
     """
 
     remedy: Remedy
@@ -20,6 +22,8 @@ class RemediationPlanned:
     referenced: int = 0
     statements: tuple[str, ...] = ()
     of: str = ""
+    referring: tuple[str, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +97,14 @@ class KeptTableDropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemediationCounted:
-    """At the end, exactly: orphans that are left, those that others refer to, and rows that are kept."""
+    """At the end, exactly: orphans that are left, those that others refer to, and rows that are kept.
+
+    `elsewhere` is what it did to other relations of the table, among those rows.
+    """
 
     relation: str
     orphans: int
     referenced: int
     kept: int
+    referring: tuple[str, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()

@@ -161,9 +161,13 @@ class WalkBackBegan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkedBack:
-    """The way back ended: whether the catalog is what it was before, and what differs if not."""
+    """The way back ended: whether the catalog is what it was before, and what differs if not.
+
+    `elsewhere` is what differs in tables that the run had nothing to do with: others changed them meanwhile.
+    """
 
     of: str
     before: str
     after: str
     differences: tuple[str, ...]
+    elsewhere: tuple[str, ...] = ()

@@ -2,9 +2,10 @@
 
 from orchestrator.core.checks import Check
 from orchestrator.core.preflight.activity import ACTIVITY
+from orchestrator.core.preflight.audits import AUDITS
 from orchestrator.core.preflight.relations import RELATIONS
 from orchestrator.core.preflight.server import SERVER
 
-CHECKS: tuple[Check, ...] = (*SERVER, *RELATIONS, *ACTIVITY)
+CHECKS: tuple[Check, ...] = (*SERVER, *RELATIONS, *AUDITS, *ACTIVITY)
 
 __all__ = ["CHECKS"]
