@@ -100,13 +100,13 @@ def read_catalog(connection: Connection) -> Catalog:
         return _assemble(connection.info.server_version, partial(_rows, connection))
 
 
-def _rows(connection: Connection, name: str) -> Iterator[Row]:
+def _rows(connection: Connection, name: str, **values: object) -> Iterator[Row]:
     """The rows of a query as they come: none waits in memory, and the server goes on while the first are taken in."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
-        yield from cursor.stream(statement(name), binary=True, size=CHUNK)
+        yield from cursor.stream(statement(name), values or None, binary=True, size=CHUNK)
 
 
-def _assemble(version: int, rows: Callable[[str], Iterable[Row]]) -> Catalog:
+def _assemble(version: int, rows: Callable[..., Iterable[Row]]) -> Catalog:
     found = list(rows("tables"))
     names = {row.oid: table_name(row.schema, row.name) for row in found}
     columns = _columns(rows("columns"))
@@ -116,7 +116,10 @@ def _assemble(version: int, rows: Callable[[str], Iterable[Row]]) -> Catalog:
     foreign_keys = _by_table(keys, lambda row: _foreign_key(row, names, columns))
     constraints = _by_table(rows("constraints"), _constraint)
     triggers = _by_table(rows("triggers"), _trigger)
-    comparable = list(rows("comparable"))
+    # Asked of the server alone, columns and indexes would be read a second time.
+    types = {column.base_type for mine in columns.values() for column in mine.values()}
+    classes = {each for mine in indexes.values() for index in mine if index.unique for each in index.operator_classes}
+    comparable = list(rows("comparable", types=list(types), classes=list(classes)))
     audits = (AuditObject(**row._asdict()) for row in rows("audit_objects"))
     tables = (
         _table(

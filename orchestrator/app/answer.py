@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.core.answers import Document, json_text
+from orchestrator.adapters.json_text import json_text
+from orchestrator.core.answers import Document
 
 JSON_ESCAPE: Final = "json_escape"
 """What a stream cannot show is written as JSON writes it: `backslashreplace` makes `\\xf6`, which no parser reads."""

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from orchestrator.adapters.calendars import WorkCalendar, work_calendar
 from orchestrator.adapters.ics import calendar_text
+from orchestrator.adapters.json_text import json_text
 from orchestrator.adapters.runbooks import RunbookFolder, load_runbook
 from orchestrator.adapters.templates import render
 from orchestrator.adapters.terminal import Screen
@@ -19,7 +20,7 @@ from orchestrator.app.opening import open_site
 from orchestrator.app.own_templates import for_request
 from orchestrator.app.request import Request
 from orchestrator.app.site import RUNBOOKS
-from orchestrator.core.answers import Document, json_text
+from orchestrator.core.answers import Document
 from orchestrator.core.business_days import Timetable, timetable
 from orchestrator.core.checklist import box_document
 from orchestrator.core.nouns import counted

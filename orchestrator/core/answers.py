@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,21 +21,6 @@ from orchestrator.core.timeline import Item
 from orchestrator.core.verdict import Verdict
 
 Document = dict[str, Any]
-
-
-def json_text(document: Document) -> Iterator[str]:
-    """The document as JSON, piece by piece: an item of a list to a line, so that a large plan is never one text."""
-    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
-    opening = "{"
-    for key, value in document.items():
-        yield f"{opening}\n  {encode(key)}: "
-        opening = ","
-        if isinstance(value, list) and value:
-            yield from (f"{',' if number else '['}\n    {encode(each)}" for number, each in enumerate(value))
-            yield "\n  ]"
-        else:
-            yield encode(value)
-    yield "{}\n" if opening == "{" else "\n}\n"
 
 
 def plan_document(plan: Plan, commands: Iterable[Item] = ()) -> Document:

@@ -214,6 +214,8 @@ class Table:
     def referenced_index(self, columns: tuple[str, ...]) -> Index | None:
         """The index a key to these columns would rely on; the primary key first, as PostgreSQL prefers."""
         usable = [index for index in self.indexes if index.unique and index.can_be_referenced(columns)]
+        if len(usable) == 1:
+            return usable[0]
         return min(usable, key=lambda index: (not index.primary, index.name), default=None)
 
     def names_taken(self) -> frozenset[str]:

@@ -54,6 +54,9 @@ class Relation:
 
     def same_link(self, key: ForeignKey) -> bool:
         """Whether a key ties the same columns to the same columns, whatever it does about it."""
+        if key.columns == self.columns:
+            # As most keys are written; otherwise the pairs may stand in another order.
+            return key.referenced_columns == self.referenced_columns and key.referenced == self.referenced
         return key.referenced == self.referenced and key.pairs == self.pairs
 
     def differences(self, key: ForeignKey) -> tuple[str, ...]:

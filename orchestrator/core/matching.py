@@ -27,6 +27,9 @@ DELETE_COLUMNS_SINCE = 15
 WRITING = frozenset({"set null", "set default"})
 """Actions that write into the referencing columns."""
 
+LASTING = {"permanent": 0, "unlogged": 1, "temporary": 2}
+"""A table may refer to one that lasts as long as itself, or longer."""
+
 Matter = Literal["missing", "kind", "unique", "type", "collation", "persistence", "generated", "version"]
 
 
@@ -196,8 +199,7 @@ def _collations_clash(child: Column, key: Column, major: int) -> bool:
 
 
 def _persistence_obstacles(table: Table, parent: Table) -> Iterator[Obstacle]:
-    rank = {"permanent": 0, "unlogged": 1, "temporary": 2}
-    if rank[parent.persistence] > rank[table.persistence]:
+    if LASTING[parent.persistence] > LASTING[table.persistence]:
         text = f"a {table.persistence} table cannot refer to the {parent.persistence} table {parent.name}"
         yield Obstacle(matter="persistence", text=text)
 

@@ -20,10 +20,11 @@ from typing import Any, TypeVar
 from orchestrator.adapters import introspection
 from orchestrator.adapters.ddl import QuotedDdl
 from orchestrator.adapters.embedded import Cluster
+from orchestrator.adapters.json_text import json_text
 from orchestrator.adapters.postgres import Server
 from orchestrator.adapters.programs import server_installation
 from orchestrator.adapters.runbooks import load_contract
-from orchestrator.core.answers import json_text, plan_document
+from orchestrator.core.answers import plan_document
 from orchestrator.core.inventory import Secret
 from orchestrator.core.matching import match_all
 from orchestrator.core.plan import make_plan
@@ -169,7 +170,9 @@ def _parts(folder: Path, url: str) -> Iterator[tuple[str, float]]:
             connection.execute(setting)
         rows = partial(introspection._rows, connection)
         version = connection.info.server_version
-        catalog, spent = _timed(lambda: introspection._assemble(version, lambda name: queries.around(rows(name))))
+        catalog, spent = _timed(
+            lambda: introspection._assemble(version, lambda *of, **on: queries.around(rows(*of, **on)))
+        )
     yield "queries", queries.seconds
     yield "assembling", spent - queries.seconds
     yield "fingerprint", _timed(lambda: catalog.fingerprint)[1]
