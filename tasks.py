@@ -2,180 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import gc
-import inspect
-import io
-import json as jsonlib
 import shlex
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from invoke.exceptions import Exit
 from invoke.tasks import task
-
-if TYPE_CHECKING:
-    from orchestrator.app.answer import Answer
-    from orchestrator.app.request import Request
 
 # Invoke turns compiled files off, and every command would compile the whole engine anew; a user's own wish stands.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
-COMMON: dict[str, tuple[Any, str]] = {
-    "env": (None, "the environment: the name of a file in the inventory"),
-    "runbook": ("master_tables", "name of a runbook in runbooks/, or a folder with foreign_keys.toml"),
-    "inventory": ("inventory", "folder with one TOML file per environment"),
-    "runs": ("runs", "folder for journals and reports"),
-    "json": (False, "one JSON document on stdout, log lines on stderr"),
-}
+from orchestrator.door import COMMON, answered, as_it_stands, command, passing, reason_of, rows_of, typed  # noqa: E402
+
+if TYPE_CHECKING:
+    from orchestrator.app.answer import Answer
+
 CONFIRMED = "do not ask for the environment's name"
 OVERRIDE = "gates of production to pass although they are closed, with commas; needs --override-reason"
 OVERRIDE_REASON = "why; it stands in every report"
 EVIDENCE = "a rehearsal's evidence as a file, beside what the ledger of evidence_from has"
 ONLY = "critical, or names of tables, with commas: the rest is deferred"
-
-
-def command(**helps: str) -> Callable[[Callable[..., Answer]], Callable[..., Any]]:
-    """Make a task of a function that takes a request and its own options, which `helps` explains.
-
-    The options that every task takes are added here, once. Invoke reads them from the signature.
-    """
-
-    def make(act: Callable[..., Answer]) -> Callable[..., Any]:
-        @functools.wraps(act)
-        def run(c: Any, **given: Any) -> None:
-            own = {name: given.pop(name) for name in helps if name not in COMMON}
-            _answer(lambda: act(_request(c, own, given), **own), json=given["json"])
-
-        own = [each for each in inspect.signature(act).parameters.values() if each.name in helps]
-        common = [_parameter(name, default) for name, (default, _) in COMMON.items()]
-        run.__signature__ = inspect.Signature([_parameter("c", inspect.Parameter.empty), *common, *own])  # type: ignore[attr-defined]
-        explained = {name: text for name, (_, text) in COMMON.items()} | helps
-        return task(run, auto_shortflags=False, help=explained)
-
-    return make
-
-
-def _parameter(name: str, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
-
-
-def _request(c: Any, own: dict[str, Any], common: dict[str, Any]) -> Request:
-    """The common options as a value; imports happen in functions, so that `invoke --list` stays quick."""
-    from orchestrator.app.request import Request
-    from orchestrator.core.outcome import Refused
-
-    if c.config.run.dry:
-        message = "invoke's own --dry does not reach a database: use deploy --dry-run"
-        raise Refused(message)
-    chosen = own.pop("only", None)
-    only = tuple(word.strip() for word in (chosen or "").split(",") if word.strip())
-    if chosen is not None and not only:
-        message = "--only names nothing; leave it out to mean everything"
-        raise Refused(message)
-    places = {key: Path(common[key]) for key in ("inventory", "runs")}
-    return Request(**{**common, **places}, only=only, dry_run=own.pop("dry_run", False))
-
-
-def _answer(act: Callable[[], Answer], *, json: bool) -> None:
-    """Call the app; one line for what a person can mend, the document for a script, and the exit code."""
-    from orchestrator.app import DATABASE_ERROR, explained
-    from orchestrator.app.answer import JSON_ESCAPE
-    from orchestrator.core.outcome import EXIT_FAILED, EXIT_HELD, OrchestratorError
-
-    signal.signal(signal.SIGTERM, _interrupt)
-    # Values make no circles: left as it is, the collector would spend a third of a large plan in looking for some.
-    gc.set_threshold(250_000)
-    for stream, errors in ((sys.stdout, JSON_ESCAPE), (sys.stderr, "backslashreplace")):
-        # A name that the terminal cannot show is written as an escape, never a reason to fall silent.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=errors)
-    try:
-        answer = act()
-    except OrchestratorError as error:
-        _fail(str(error), error.exit_code, json=json)
-    except DATABASE_ERROR as error:
-        _fail(explained(error), EXIT_FAILED, json=json)
-    except KeyboardInterrupt:
-        _fail("interrupted; what took effect is on record, invoke status tells how far it came", EXIT_HELD, json=json)
-    if json:
-        sys.stdout.writelines(answer.text())
-    # The program ends: Python's last collections need not look through all that a large answer is made of.
-    gc.freeze()
-    raise Exit(code=answer.exit_code)
-
-
-def _interrupt(*_: object) -> None:
-    """SIGTERM ends a run as Ctrl-C does: the statement is cancelled, and what took effect is on record."""
-    raise KeyboardInterrupt
-
-
-def _fail(message: str, code: int, *, json: bool) -> None:
-    from orchestrator.app import redacted
-
-    line = redacted(" ".join(message.split()))
-    print(f"error: {line}", file=sys.stderr)
-    if json:
-        states = {1: "failed", 2: "refused", 3: "held"}
-        print(jsonlib.dumps({"state": states[code], "error": line}, ensure_ascii=False))
-    raise Exit(code=code)
-
-
-def _count(text: str, option: str = "--rows") -> int:
-    """A number of rows; Invoke's own conversion would end in a traceback. Raises Refused."""
-    from orchestrator.core.outcome import Refused
-
-    digits = str(text).replace("_", "")
-    if not digits.isdecimal() or int(digits) < 1:
-        message = f"{option} {text}: must be a whole number of rows, at least 1"
-        raise Refused(message)
-    return int(digits)
-
-
-def _reason(text: str | None) -> str | None:
-    """A reason that says something. Raises Refused."""
-    from orchestrator.core.outcome import Refused
-
-    if text is not None and not text.strip():
-        message = '--abandon needs a reason: --abandon "why"'
-        raise Refused(message)
-    return text
-
-
-def _passing(request: Request, override: str | None, reason: str | None, evidence: str | None) -> Request:
-    """The request with what is said at the gates of production. Raises Refused."""
-    from dataclasses import replace
-
-    from orchestrator.app.passage import passage
-
-    return replace(request, passage=passage(override, reason, evidence))
-
-
-def _as_it_stands(request, *, as_is, accept_no_undo, migration):
-    """The request of a script that is run as it stands. Raises Refused."""
-    from dataclasses import replace
-
-    from orchestrator.core.outcome import Refused
-
-    if as_is and migration is None:
-        message = "--as-is goes with --migration FILE"
-        raise Refused(message)
-    return replace(request, as_is=as_is, accept_no_undo=accept_no_undo)
-
-
-def _typed(name: str) -> bool:
-    """Ask for the environment's name on a terminal; without one the answer is no."""
-    if not sys.stdin.isatty():
-        return False
-    print(f"type {name} to go on: ", end="", file=sys.stderr, flush=True)
-    try:
-        return sys.stdin.readline().strip() == name
-    except KeyboardInterrupt:
-        # Nothing has begun, so it is a no and not an interruption.
-        return False
 
 
 @command(
@@ -208,22 +55,22 @@ def deploy(
     from orchestrator.app import resuming, runs
     from orchestrator.core.outcome import OpenRun
 
-    request = _passing(request, override, override_reason, evidence)
-    request = _as_it_stands(request, as_is=as_is, accept_no_undo=accept_no_undo, migration=migration)
+    request = passing(request, override, override_reason, evidence)
+    request = as_it_stands(request, as_is=as_is, accept_no_undo=accept_no_undo, migration=migration)
     if migration is not None:
         from orchestrator.app import existing
 
-        request = existing.taken_apart(request, migration, yes=yes, confirm=_typed)
+        request = existing.taken_apart(request, migration, yes=yes, confirm=typed)
     try:
-        return runs.deploy(request, yes=yes, until=until, confirm=_typed)
+        return runs.deploy(request, yes=yes, until=until, confirm=typed)
     except OpenRun as open_run:
         # Only a person at a terminal can say yes to going on with another run than the one that was asked for.
         if not sys.stdin.isatty():
             raise
         print(open_run, file=sys.stderr)
-        if not _typed("resume"):
+        if not typed("resume"):
             raise
-        return resuming.resume(request, abandon=None, yes=True, confirm=_typed)
+        return resuming.resume(request, abandon=None, yes=True, confirm=typed)
 
 
 @command(
@@ -237,7 +84,7 @@ def rehearse(request, *, like=None, no_performance=False, only=None, yes=False):
     from orchestrator.app import rehearsing, writes_on_copy
 
     load = None if no_performance else writes_on_copy.Load()
-    return rehearsing.rehearse(request, like=like, yes=yes, confirm=_typed, load=load)
+    return rehearsing.rehearse(request, like=like, yes=yes, confirm=typed, load=load)
 
 
 @command(
@@ -267,7 +114,7 @@ def remediate(
     """Do something about a relation's orphans, in batches, or put it back; shows only, unless --apply."""
     from orchestrator.app import remediating
 
-    most = None if batch is None else _count(batch, "--batch")
+    most = None if batch is None else rows_of(batch, "--batch")
     wish = remediating.Wish(
         relation=relation,
         how=how,
@@ -277,7 +124,7 @@ def remediate(
         run=run,
         accept_new_orphans=accept_new_orphans,
     )
-    return remediating.remediate(request, wish, apply=apply, yes=yes, confirm=_typed)
+    return remediating.remediate(request, wish, apply=apply, yes=yes, confirm=typed)
 
 
 @command(run="the run to walk back", yes=CONFIRMED)
@@ -285,7 +132,7 @@ def rollback(request, *, run=None, yes=False):
     """Walk back what a run added, by default the last one that added something."""
     from orchestrator.app import walking_back
 
-    return walking_back.rollback(request, run=run, yes=yes, confirm=_typed)
+    return walking_back.rollback(request, run=run, yes=yes, confirm=typed)
 
 
 @command(
@@ -311,9 +158,9 @@ def resume(
     """Go on with a run that was held or interrupted, also from another machine."""
     from orchestrator.app import resuming
 
-    request = _passing(request, override, override_reason, evidence)
+    request = passing(request, override, override_reason, evidence)
     return resuming.resume(
-        request, abandon=_reason(abandon), yes=yes, confirm=_typed, host_done=host_done, host_again=host_again
+        request, abandon=reason_of(abandon), yes=yes, confirm=typed, host_done=host_done, host_again=host_again
     )
 
 
@@ -361,7 +208,7 @@ def adopt(request, *, reason=None, yes=False):
     """A refreshed copy becomes this environment: new marker, the runs that came along are closed."""
     from orchestrator.app import adopting
 
-    return adopting.adopt(request, reason=reason, yes=yes, confirm=_typed)
+    return adopting.adopt(request, reason=reason, yes=yes, confirm=typed)
 
 
 @command(
@@ -376,7 +223,7 @@ def ledger(request, *, uninstall=False, yes=False, keep_copy=None):
 
     if uninstall:
         kept = None if keep_copy is None else Path(keep_copy)
-        return leaving.uninstall(request, yes=yes, keep_copy=kept, confirm=_typed)
+        return leaving.uninstall(request, yes=yes, keep_copy=kept, confirm=typed)
     if yes or keep_copy is not None:
         message = "--yes and --keep-copy go with --uninstall only"
         raise Refused(message)
@@ -587,7 +434,7 @@ def seed(request, *, rows="10000"):
     """Apply the runbook's migrations and fill its tables; never on production."""
     from orchestrator.app import reading
 
-    return reading.seed(request, rows=_count(rows))
+    return reading.seed(request, rows=rows_of(rows))
 
 
 @task(
@@ -606,9 +453,9 @@ def demo(c, rows="200000", with_orphans=False, keep=False, folder="demo-story", 
     def act() -> Answer:
         from orchestrator.app.demo import demo as play
 
-        return play(folder=Path(folder), rows=_count(rows), with_orphans=with_orphans, keep=keep, json=json)
+        return play(folder=Path(folder), rows=rows_of(rows), with_orphans=with_orphans, keep=keep, json=json)
 
-    _answer(act, json=json)
+    answered(act, json=json)
 
 
 @task(auto_shortflags=False)

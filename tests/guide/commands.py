@@ -10,6 +10,7 @@ from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 import tasks
+from orchestrator.door import COMMON
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reference/commands.md"
@@ -27,7 +28,7 @@ Every task but {own} takes:
 def page() -> str:
     """The whole page."""
     found = Collection.from_module(tasks).tasks
-    common = "\n".join(f"- `{_flag(name, default)}`: {text}" for name, (default, text) in tasks.COMMON.items())
+    common = "\n".join(f"- `{_flag(name, default)}`: {text}" for name, (default, text) in COMMON.items())
     head = HEAD.format(own=", ".join(f"`{each}`" for each in OWN), common=common)
     return head + "".join(_task(name, found[name]) for name in sorted(found))
 
@@ -39,7 +40,7 @@ def _task(name: str, task: Task) -> str:  # type: ignore[type-arg]  # Invoke's o
 
 def _options(name: str, task: Task) -> Iterator[str]:  # type: ignore[type-arg]
     for each in task.get_arguments():
-        if name in OWN or each.name not in tasks.COMMON:
+        if name in OWN or each.name not in COMMON:
             yield f"- `{_flag(str(each.name), each.default)}`: {_help(task, each)}".rstrip(": ") + "\n"
 
 
