@@ -46,7 +46,8 @@ from orchestrator.core.indexes import with_indexes
 from orchestrator.core.inventory import Database, Environment, Secret, Source
 from orchestrator.core.matching import narrowed
 from orchestrator.core.outcome import OrchestratorError
-from orchestrator.core.plan import Plan, make_plan
+from orchestrator.core.plan import Plan
+from orchestrator.core.plan_making import make_plan
 from orchestrator.core.ports import Orphans
 from orchestrator.core.preflight import CHECKS
 from orchestrator.core.resumption import command_lines, definition

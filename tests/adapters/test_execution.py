@@ -26,7 +26,8 @@ from orchestrator.core.catalog import TableName
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.journal import Event, LockAttemptFailed, StatementPostponed
 from orchestrator.core.outcome import HeldBack, StatementRejected
-from orchestrator.core.plan import Plan, Statement, make_plan
+from orchestrator.core.plan import Plan, Statement
+from orchestrator.core.plan_making import make_plan
 from orchestrator.core.run import Run
 from orchestrator.core.transaction import doing
 from orchestrator.engine.dispatcher import Dispatcher

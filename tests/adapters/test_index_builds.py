@@ -25,7 +25,8 @@ from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.indexes import with_indexes
 from orchestrator.core.journal import Event, StatementPostponed
 from orchestrator.core.outcome import HeldBack, LeaseLost, StatementRejected
-from orchestrator.core.plan import Plan, Statement, make_plan
+from orchestrator.core.plan import Plan, Statement
+from orchestrator.core.plan_making import make_plan
 from orchestrator.core.run import Run
 from orchestrator.core.transaction import doing
 from orchestrator.engine.dispatcher import Dispatcher

@@ -20,7 +20,8 @@ from orchestrator.core.audit_objects import by_piece
 from orchestrator.core.audit_plan import BASE, with_audits
 from orchestrator.core.catalog import Catalog
 from orchestrator.core.contract import Contract
-from orchestrator.core.plan import Plan, make_plan
+from orchestrator.core.plan import Plan
+from orchestrator.core.plan_making import make_plan
 from tests import servers
 from tests.adapters.test_odd_keys import build, cases_on, write_contract
 from tests.conftest import NEWEST, ClusterUrl, server_of

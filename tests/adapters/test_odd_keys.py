@@ -21,7 +21,8 @@ from orchestrator.app.request import Request
 from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.contract import Contract, Relation, default_name
 from orchestrator.core.matching import Match, Status, match
-from orchestrator.core.plan import Plan, Statement, make_plan
+from orchestrator.core.plan import Plan, Statement
+from orchestrator.core.plan_making import make_plan
 from tests import servers
 from tests.conftest import ENDS, server_of
 

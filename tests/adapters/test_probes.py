@@ -27,7 +27,7 @@ from orchestrator.core.checks import Answer, Check, Finding, FindingStatus, Subj
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.inventory import Backup, Database, Environment, EnvironmentHead, Kind, Policy, Secret
 from orchestrator.core.outcome import ConnectionLost
-from orchestrator.core.plan import make_plan
+from orchestrator.core.plan_making import make_plan
 from orchestrator.core.preflight import CHECKS
 from tests import servers
 from tests.conftest import ENDS, ClusterUrl, server_of

@@ -27,7 +27,7 @@ from orchestrator.adapters.runbooks import load_contract
 from orchestrator.core.answers import plan_document
 from orchestrator.core.inventory import Secret
 from orchestrator.core.matching import match_all
-from orchestrator.core.plan import make_plan
+from orchestrator.core.plan_making import make_plan
 from tests import servers
 from tests.bench.many_tables import ManyTables
 

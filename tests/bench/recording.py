@@ -31,7 +31,8 @@ from orchestrator.adapters.runs import FileJournal, JournalCopy, RunFolder
 from orchestrator.adapters.target import Target
 from orchestrator.core.inventory import Secret
 from orchestrator.core.journal import RunStarted
-from orchestrator.core.plan import Plan, make_plan
+from orchestrator.core.plan import Plan
+from orchestrator.core.plan_making import make_plan
 from orchestrator.core.run import Run
 from orchestrator.engine.dispatcher import Dispatcher
 from tests import servers

@@ -26,7 +26,8 @@ from orchestrator.core.catalog import Catalog, TableName
 from orchestrator.core.contract import touched
 from orchestrator.core.inventory import Secret
 from orchestrator.core.outcome import Refused
-from orchestrator.core.plan import Plan, make_plan
+from orchestrator.core.plan import Plan
+from orchestrator.core.plan_making import make_plan
 from orchestrator.core.seeding.proportions import BROAD, TREE, Proportions
 from tests import servers
 from tests.bench.writing import Target, targets

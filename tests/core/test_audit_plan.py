@@ -15,7 +15,8 @@ from orchestrator.core.catalog import Catalog, Column, ForeignKey, Index, Table,
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.matching import match_all
 from orchestrator.core.outcome import Refused
-from orchestrator.core.plan import Plan, make_plan
+from orchestrator.core.plan import Plan
+from orchestrator.core.plan_making import make_plan
 from orchestrator.core.resumption import definition
 from orchestrator.core.transaction import doing
 

@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.core.catalog import Catalog, Column, ForeignKey, Index, Table, TableName
 from orchestrator.core.contract import Contract, Priority, Relation
-from orchestrator.core.plan import Plan, Statement, make_plan, plan_digest
+from orchestrator.core.plan import Plan, Statement, plan_digest
+from orchestrator.core.plan_making import make_plan
 
 INT, INT_OPS = 23, 1978
 

@@ -11,7 +11,8 @@ from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.journal import VerdictGiven
 from orchestrator.core.likeness import alike, plan_differences
 from orchestrator.core.locks import Lock, Mode, unplanned
-from orchestrator.core.plan import Plan, make_plan
+from orchestrator.core.plan import Plan
+from orchestrator.core.plan_making import make_plan
 from orchestrator.core.rehearsal import not_measured, verdict_of
 from orchestrator.core.run import Run
 

@@ -26,7 +26,8 @@ from orchestrator.core.catalog import TableName
 from orchestrator.core.contract import Contract, Relation
 from orchestrator.core.journal import BlockerTerminated, Event, LockAttemptFailed, StatementDone, StatementPostponed
 from orchestrator.core.outcome import HeldBack
-from orchestrator.core.plan import Statement, make_plan
+from orchestrator.core.plan import Statement
+from orchestrator.core.plan_making import make_plan
 from orchestrator.core.run import Run
 from orchestrator.engine.dispatcher import Dispatcher
 from tests import servers
