@@ -23,11 +23,21 @@ REPEATED: Final = ("only", "until", "like", "evidence", "relation", "how", "to",
 
 
 def next_steps(run: Run, relations: tuple[RelationRow, ...], state: RunState) -> Iterator[str]:
-    """What to type after this run, most urgent first; nothing while it is at work."""
+    """What to type after this run, most urgent first; while it is at work only what its audit found."""
     started = run.started
-    if started is None or state == "running":
+    if started is None:
         return
     where = where_of(run)
+    if state != "running":
+        yield from _when_over(run, started, relations, state, where)
+    elif run.audit:
+        # People are called as soon as an audit is on record, and have to know then what can be done.
+        yield from after_audit(run.audit, where)
+
+
+def _when_over(
+    run: Run, started: RunStarted, relations: tuple[RelationRow, ...], state: RunState, where: str
+) -> Iterator[str]:
     waits = state in {"held", "interrupted"}
     # A step that waited says what it waits for; once its run is over nobody hears that any more.
     yield from (each.remedy for each in run.steps.values() if each.remedy and (waits or each.state != "held"))
