@@ -43,6 +43,7 @@ from orchestrator.core.outcome import (
     Refused,
 )
 from orchestrator.core.run import Run
+from orchestrator.core.seeding.shape import refuse_production
 from orchestrator.core.summary import Summary, summarize
 from orchestrator.core.verdict import Word, judge
 
@@ -263,9 +264,7 @@ def seed(request: Request, *, rows: int) -> Answer:
     """`invoke seed`: the runbook's migrations, and rows along its contract. Raises Refused on production."""
     with ExitStack() as stack:
         site = open_site(request, stack, read_only=False)
-        if site.environment.is_production:
-            message = f"{site.environment.name} is production: seed is for staging and scratch"
-            raise Refused(message)
+        refuse_production(site.environment.environment)
         applied = apply_migrations(site.server, site.folder.migrations(), site.folder.contract)
         for name in applied:
             site.screen.line(f"applied {name}")

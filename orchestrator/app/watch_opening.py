@@ -194,7 +194,8 @@ def deployment_to_watch(site: Site, run: str | None) -> Run:
     with site.server.session(STEP, read_only=True) as connection:
         if ledger.version_of(connection) is None:
             message = (
-                f"{name}: nothing was deployed there, so there is nothing to watch: {site.server.command('deploy')}"
+                f"{name}: nothing was deployed there, or invoke ledger --uninstall took its record away, so there is"
+                f" nothing to watch: {site.server.command('deploy')}"
             )
             raise Refused(message)
         try:

@@ -81,11 +81,6 @@ class Evidence:
     step_times: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
-    def way_back_ms(self) -> float:
-        """How long the whole way back took at most."""
-        return max((each.duration_ms for each in self.ways_back), default=0.0)
-
-    @property
     def walked(self) -> tuple[WayBack, ...]:
         """The ways back on which something was taken back; from where nothing had changed there is none to walk."""
         return tuple(each for each in self.ways_back if each.statements)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from orchestrator.core.catalog import TableName
 from orchestrator.core.outcome import Refused
-from orchestrator.core.seeding.keys import narrow
 from orchestrator.core.seeding.shape import Link, Shape
 
 FEW = 5
@@ -58,11 +57,6 @@ def order_of(shape: Shape) -> Order:
             levels[name] = _level(shape.of(name), levels, cut)
         waiting = [name for name in waiting if name not in levels]
     return Order(tables=tuple(sorted(levels, key=lambda name: levels[name])), levels=levels, cut=frozenset(cut))
-
-
-def _narrow(shape: Shape, name: TableName) -> bool:
-    """Whether the table should rather not be the largest of its level."""
-    return narrow(shape.tables[name], [column for link in shape.of(name) for column in link.columns])
 
 
 def _settled(link: Link, levels: Mapping[TableName, int], cut: set[Link]) -> bool:

@@ -71,7 +71,7 @@ class Shape:
 def refuse_production(environment: EnvironmentHead) -> None:
     """Keep invented rows out of production. Raises Refused."""
     if environment.kind == "production":
-        message = f"{environment.name} is a production environment: seed is for staging and scratch"
+        message = f"{environment.name} is production: seed is for staging and scratch"
         raise Refused(message)
 
 
